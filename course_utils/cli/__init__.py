@@ -1,0 +1,38 @@
+"""The ``course`` command.
+
+Bad input ends with one line on standard error and exit code 2, a failed lesson with 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from ..errors import CourseError, LessonFailed
+from . import runs
+
+app = typer.Typer(
+    help="Deep learning for medical images: run, save and check the lessons, fetch their data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+runs.add_to(app)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line; turn an error that the user can mend into one line."""
+    try:
+        app(runs.joined(sys.argv[1:] if words is None else words))
+    except LessonFailed as error:
+        _end(error, code=1)
+    except CourseError as error:
+        _end(error, code=2)
+
+
+def _end(error: CourseError, code: int) -> None:
+    print(f"course: {error}", file=sys.stderr)
+    raise SystemExit(code)

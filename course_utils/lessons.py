@@ -1,0 +1,299 @@
+"""The table of the lessons, and the cells that are made from it.
+
+The title, the box and the setup cell of a notebook are never written by hand: `course save` makes
+them from ``lessons.yml``, ``measured.json``, the manifests and ``[tool.course]`` in
+``pyproject.toml``, and `course check` compares them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import paths
+from .errors import CourseError, ParameterError
+from .execution import Outcome
+from .parameters import PROFILES, nearest
+
+FRAME = ("header", "box", "setup")  # the tags of the cells that are made here
+MEANT_FOR = {
+    "sample": "offline twin",
+    "cpu": "real images, a part of them",
+    "gpu": "real images, all of them",
+}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One row of the table; the fields are explained at the top of ``lessons.yml``."""
+
+    id: str
+    title: str
+    promise: str
+    goals: tuple[str, ...]
+    know: str
+    datasets: tuple[str, ...]
+    needs: tuple[str, ...]
+    main_metric: str
+    baseline: str
+    twin: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the course is published: ``owner/repo`` and a branch or tag; empty until it is set."""
+
+    repository: str = ""
+    ref: str = ""
+
+
+@functools.cache
+def table() -> dict[str, Lesson]:
+    """Return the lessons by id, in the order of the course."""
+    text = _file("lessons.yml")
+    return {name: Lesson(id=name, **row) for name, row in yaml.safe_load(text).items()}
+
+
+def get(name: str) -> Lesson:
+    """Return one lesson of the table.
+
+    Raises
+    ------
+    ParameterError
+        If there is none of that name (the nearest is suggested).
+    """
+    if name not in table():
+        raise ParameterError(f"{name} is not a lesson of lessons.yml{nearest(name, table())}")
+    return table()[name]
+
+
+def measured() -> dict[str, dict[str, dict[str, float]]]:
+    """Return lesson -> profile -> ``seconds`` and ``peak_rss_mb``, as they were last measured."""
+    return json.loads(_file("measured.json"))
+
+
+def _file(name: str) -> str:
+    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def source() -> Source:
+    """Return where this copy of the course is published, from ``pyproject.toml`` of the checkout.
+
+    Raises
+    ------
+    CourseError
+        If only one of the two is set, or one has characters that do not belong into an address.
+    """
+    root = paths.checkout()
+    if root is None:
+        return Source()
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    found = settings.get("tool", {}).get("course", {})
+    return checked(found.get("repository", ""), found.get("ref", ""))
+
+
+def checked(repository: str, ref: str) -> Source:
+    """Return a `Source` if it is whole and safe to put into an address and a command.
+
+    Examples
+    --------
+    >>> checked("someone/course", "main")
+    Source(repository='someone/course', ref='main')
+    """
+    if not repository and not ref:
+        return Source()
+    name = r"[A-Za-z0-9][\w.-]*"
+    if not re.fullmatch(f"{name}/{name}", repository, re.ASCII):
+        raise CourseError(
+            f"[tool.course] repository must read owner/repo, found {repository!r}: mend pyproject.toml"
+        )
+    if not re.fullmatch(f"{name}(/{name})*", ref, re.ASCII):
+        raise CourseError(
+            f"[tool.course] ref must be a branch or a tag, found {ref!r}: mend pyproject.toml"
+        )
+    return Source(repository, ref)
+
+
+def frame(lesson: Lesson, published: Source | None = None) -> dict[str, str]:
+    """Return the sources of the cells made from the table, by tag."""
+    published = source() if published is None else published
+    return {
+        "header": header(lesson, published),
+        "box": box(lesson, measured().get(lesson.id, {})),
+        "setup": setup_source(lesson, published),
+    }
+
+
+def header(lesson: Lesson, published: Source) -> str:
+    """Return the first cell (Markdown): title, promise, links once they are known.
+
+    Examples
+    --------
+    >>> print(header(get("05_unet_nuclei"), Source()).splitlines()[0])
+    # Count the nuclei
+    """
+    lines = [f"# {lesson.title}", "", lesson.promise]
+    if published.repository:
+        lines += ["", _links(lesson, published)]
+    return "\n".join(lines)
+
+
+def _links(lesson: Lesson, published: Source) -> str:
+    repository, ref = published.repository, published.ref
+    path = f"notebooks/{lesson.id}.ipynb"
+    links = {
+        "Open in Colab": f"https://colab.research.google.com/github/{repository}/blob/{ref}/{path}",
+        "Open in Binder": f"https://mybinder.org/v2/gh/{repository}/{ref}?labpath={path}",
+        "Source": f"https://github.com/{repository}/blob/{ref}/{path}",
+    }
+    return " · ".join(f"[{name}]({address})" for name, address in links.items())
+
+
+def box(lesson: Lesson, times: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the second cell (Markdown): goals, what to know, time and memory, data.
+
+    Parameters
+    ----------
+    lesson
+        A row of the table.
+    times
+        Profile to ``seconds`` and ``peak_rss_mb``; a profile not measured yet says so.
+    """
+    from . import manifests
+
+    datasets = [manifests.load(name) for name in lesson.datasets]
+    needs = f" Run before: {', '.join(lesson.needs)}." if lesson.needs else ""
+    return "\n".join(
+        [
+            "**You will be able to**",
+            "",
+            *[f"- {goal}" for goal in lesson.goals],
+            "",
+            f"**You need to know** {lesson.know}.{needs}",
+            "",
+            *_profile_rows(times, datasets),
+            "",
+            *[_dataset(manifest) for manifest in datasets],
+            "",
+            f"**Generated data** {lesson.twin}",
+            "",
+            "This is teaching material, not a medical device.",
+        ]
+    )
+
+
+def _profile_rows(times: Mapping[str, Mapping[str, float]], datasets: list) -> list[str]:
+    rows = ["| profile | data | time on 2 cores | memory | download |", "|---|---|---|---|---|"]
+    for profile in PROFILES:
+        found = times.get(profile)
+        measures = _measures(found) if found else "not measured yet | not measured yet"
+        download = "none" if profile == "sample" else _download(datasets)
+        rows.append(f"| `{profile}` | {MEANT_FOR[profile]} | {measures} | {download} |")
+    return rows
+
+
+def _measures(found: Mapping[str, float]) -> str:
+    """Write time and memory rounded, so that a second measurement rarely changes the cell.
+
+    Examples
+    --------
+    >>> _measures({"seconds": 97.0, "peak_rss_mb": 1432})
+    'about 2 min | 1.4 GB'
+    """
+    half_minutes = max(1, round(found["seconds"] / 30))
+    time = f"{half_minutes / 2:.1f}".removesuffix(".0")
+    return f"about {time} min | {found['peak_rss_mb'] / 1024:.1f} GB"
+
+
+def _download(datasets: list) -> str:
+    sizes = [archive.bytes for manifest in datasets for archive in manifest.archives]
+    if not sizes or None in sizes:
+        return "size not published"
+    total = sum(sizes)
+    return f"{total / 1e9:.1f} GB" if total >= 1e9 else f"{total / 1e6:.0f} MB"
+
+
+def _dataset(manifest: Any) -> str:
+    forbids = (
+        f"; it forbids {', '.join(manifest.licence.forbids)}" if manifest.licence.forbids else ""
+    )
+    return (
+        f"**Data** [{manifest.title}]({manifest.homepage}), "
+        f"[{manifest.licence.name}]({manifest.licence.url}){forbids}. {manifest.citation}"
+    )
+
+
+_FIND = """\
+import importlib.util
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("course_utils") is None:  # not installed: look beside the notebooks
+    folders = [Path.cwd(), *Path.cwd().parents]
+    sys.path += [str(f) for f in folders if (f / "course_utils" / "__init__.py").is_file()][:1]
+"""
+
+_UNSET = """\
+if importlib.util.find_spec("course_utils") is None:
+    print("course_utils is not here: clone the course and open this notebook inside the clone")
+"""
+
+_COLAB = """\
+if "google.colab" in sys.modules:  # install what Colab lacks, leave what is there as it is
+    import subprocess
+
+    wanted = {
+        "course_utils": "git+https://github.com/__REPOSITORY__@__REF__",
+__WANTED__
+    }
+    lacking = [wanted[name] for name in wanted if importlib.util.find_spec(name) is None]
+    if lacking:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run(pip + lacking, check=True)
+        importlib.invalidate_caches()
+"""
+
+
+def setup_source(lesson: Lesson, published: Source) -> str:
+    """Return the setup cell (Python, at most 25 lines).
+
+    In Colab it installs what is missing there, upgrades nothing, and names the repository only
+    once it is set. Elsewhere it makes ``course_utils`` importable from a clone that was not
+    installed, and prints nothing.
+    """
+    if not published.repository:
+        return f"{_FIND}{_UNSET}".rstrip()
+    colab = _COLAB.replace("__REPOSITORY__", published.repository).replace("__REF__", published.ref)
+    return f"{_FIND}{colab.replace('__WANTED__', _wanted(lesson))}".rstrip()
+
+
+def _wanted(lesson: Lesson) -> str:
+    """Write the packages as the lines of a dictionary, as few as fit into 99 columns."""
+    lines = [" " * 7]
+    for name, requirement in lesson.packages.items():
+        item = f' "{name}": "{requirement}",'
+        if len(lines[-1] + item) > 95:
+            lines.append(" " * 7)
+        lines[-1] += item
+    return "\n".join(lines)
+
+
+def record(profile: str, outcomes: Iterable[Outcome]) -> None:
+    """Keep time and memory of the lessons that ended well in ``measured.json`` of the checkout."""
+    found = measured()
+    for outcome in outcomes:
+        if outcome.status == "done" and outcome.lesson in table():
+            profiles = found.setdefault(outcome.lesson, {})
+            profiles[profile] = {"seconds": outcome.seconds, "peak_rss_mb": outcome.peak_rss_mb}
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    paths.atomic_write(Path(__file__).with_name("measured.json"), text)

@@ -1,0 +1,239 @@
+"""Training that can be interrupted, and one calm line of progress.
+
+Both are plain classes handed to Keras through ``keras.callbacks.LambdaCallback``, so that importing
+this module imports no framework. They work with every Keras backend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from .errors import ParameterError
+from .paths import atomic_write
+
+STATIC = "COURSE_STATIC"  # set to 1 when the outputs will be stored or read later, not watched
+_OUT_OF_MEMORY = (
+    "memoryerror",
+    "out of memory",
+    "resource_exhausted",
+    "resourceexhausted",
+    "oom when",
+)
+
+
+class Checkpoint:
+    """The state of one ``fit``, kept on disk after every epoch.
+
+    Weights, optimizer, random-number states of the layers, the history and the best weights so far
+    are kept. A later ``fit`` with the same ``key`` goes on at the next epoch; one with another key
+    starts afresh. At the end the best weights are put into the model and the files are deleted.
+
+    Parameters
+    ----------
+    model
+        A built and compiled ``keras.Model``.
+    folder
+        Where the state is kept; made when first needed.
+    monitor, mode
+        The logged value that chooses the best epoch, and whether ``"min"`` or ``"max"`` is better.
+    key
+        What must be equal for a state to be used again, for example the lesson's parameters.
+    data
+        An optional training set with an attribute ``epoch``, set before every epoch so that its
+        random draws go on where they were.
+    """
+
+    def __init__(self, model, folder, monitor="val_loss", mode="min", key=None, data=None):
+        if mode not in ("min", "max"):
+            raise ParameterError(f'mode must be "min" or "max", found {mode!r}: choose one of them')
+        self.model, self.folder = model, Path(folder)
+        self.monitor, self.sign = monitor, 1 if mode == "min" else -1
+        self.data = data
+        self.key = _digest([model.to_json(), monitor, mode, key])
+        self.state: dict[str, Any] = self._fresh()
+
+    def _fresh(self) -> dict[str, Any]:
+        return {"key": self.key, "epoch": 0, "best": None, "best_epoch": None, "history": {}}
+
+    def _weights(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.weights.h5"
+
+    def begin(self, logs: dict | None = None) -> None:
+        """Restore the last whole epoch, if one of the same key was kept."""
+        self.state = self._read()
+        if self.state["epoch"]:
+            self.model.optimizer.build(self.model.trainable_variables)
+            self.model.load_weights(self._weights(self.state["epoch"]))
+        # The attribute Keras' own BackupAndRestore sets: `fit` starts at this epoch.
+        self.model._initial_epoch = self.state["epoch"]
+
+    def _read(self) -> dict[str, Any]:
+        """Return the kept state, or a fresh one if there is none that fits and is whole."""
+        try:
+            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+            wanted = {state["epoch"], state["best_epoch"]} - {None}
+            whole = all(self._weights(epoch).is_file() for epoch in wanted)
+            return state if whole and state["key"] == self.key else self._fresh()
+        except (OSError, ValueError, KeyError):
+            return self._fresh()
+
+    def start_epoch(self, epoch: int, logs: dict | None = None) -> None:
+        """Tell the training set which epoch comes (counted from 0)."""
+        if self.data is not None:
+            self.data.epoch = epoch
+
+    def end_epoch(self, epoch: int, logs: dict | None = None) -> None:
+        """Keep the state: the weights first, then the small file that makes them count."""
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        state = self.state
+        state["epoch"] = epoch + 1
+        for name, value in logs.items():
+            state["history"].setdefault(name, []).append(value)
+        if self._better(logs):
+            state["best"], state["best_epoch"] = logs[self.monitor], epoch + 1
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_weights(self._weights(epoch + 1), overwrite=True)
+        atomic_write(self.folder / "state.json", json.dumps(state))
+        self._forget_others()
+
+    def _better(self, logs: dict[str, float]) -> bool:
+        if self.monitor not in logs:
+            raise ParameterError(
+                f"monitor must be one of the logged values {sorted(logs)}, found "
+                f"{self.monitor!r}: give validation data to fit, or name another value"
+            )
+        value, best = logs[self.monitor], self.state["best"]
+        return math.isfinite(value) and (best is None or self.sign * value < self.sign * best)
+
+    def _forget_others(self) -> None:
+        kept = {self._weights(self.state["epoch"])}
+        if self.state["best_epoch"]:
+            kept.add(self._weights(self.state["best_epoch"]))
+        for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
+            path.unlink(missing_ok=True)
+
+    def end(self, logs: dict | None = None) -> None:
+        """Put the best weights into the model, the whole history into its record, and tidy up."""
+        if self.state["best_epoch"]:
+            self.model.load_weights(self._weights(self.state["best_epoch"]))
+        self.model.history.history = self.state["history"]
+        self.model.history.epoch = list(range(self.state["epoch"]))
+        self.model._initial_epoch = 0
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def resumable(
+    model,
+    folder: str | os.PathLike,
+    *,
+    monitor: str = "val_loss",
+    mode: str = "min",
+    key=None,
+    data=None,
+) -> list:
+    """Return the Keras callbacks that make one ``fit`` resumable and give back its best weights.
+
+    An interrupted ``fit`` (closed laptop, lost kernel) goes on at the epoch after the last whole
+    one, with the optimizer's state and the history of the epochs before. It does not store the
+    random state of ``random`` or ``numpy``: draw each item from ``(seed, epoch, item)``, and pass
+    the training set as ``data`` to have its ``epoch`` set.
+
+    See `Checkpoint` for the parameters.
+
+    Raises
+    ------
+    ParameterError
+        If ``mode`` is unknown, or ``monitor`` is not among the values that ``fit`` logs.
+    """
+    from keras.callbacks import LambdaCallback
+
+    checkpoint = Checkpoint(model, folder, monitor, mode, key, data)
+    callback = LambdaCallback(
+        on_train_begin=checkpoint.begin,
+        on_epoch_begin=checkpoint.start_epoch,
+        on_epoch_end=checkpoint.end_epoch,
+        on_train_end=checkpoint.end,
+    )
+    return [callback]
+
+
+class Line:
+    """One line that follows a ``fit``: rewritten while watched, printed once when stored."""
+
+    def __init__(self, epochs: int, width: int = 24):
+        self.epochs, self.width = epochs, width
+        self.live = os.environ.get(STATIC) != "1"
+        self.epoch, self.text = 0, ""
+
+    def start_epoch(self, epoch: int, logs: dict | None = None) -> None:
+        """Show which epoch runs (counted from 0)."""
+        self.epoch = epoch
+        self._show(epoch, self.text)
+
+    def end_epoch(self, epoch: int, logs: dict | None = None) -> None:
+        """Take over the values that the epoch logged."""
+        self.epoch = epoch + 1
+        logs = {name: value for name, value in (logs or {}).items() if name != "learning_rate"}
+        self.text = ", ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
+        self._show(epoch + 1, self.text)
+
+    def _show(self, done: int, text: str) -> None:
+        if self.live:
+            filled = round(self.width * done / max(self.epochs, 1))
+            bar = "█" * filled + "·" * (self.width - filled)
+            sys.stdout.write(f"\r{bar} epoch {done}/{self.epochs}  {text}".ljust(100))
+            sys.stdout.flush()
+
+    def end(self, logs: dict | None = None) -> None:
+        """End the line; when nobody watches, print it for the first and only time."""
+        print("" if self.live else f"epoch {self.epoch}/{self.epochs}  {self.text}")
+
+
+def progress(epochs: int) -> Any:
+    """Return a Keras callback that follows a ``fit`` with ``verbose=0`` in one line.
+
+    Live, the line is rewritten after every epoch. With ``COURSE_STATIC=1`` only its last state is
+    printed, without times, so that a stored notebook stays small and the same.
+
+    Parameters
+    ----------
+    epochs
+        How many epochs the ``fit`` will have.
+    """
+    from keras.callbacks import LambdaCallback
+
+    line = Line(epochs)
+    return LambdaCallback(
+        on_epoch_begin=line.start_epoch, on_epoch_end=line.end_epoch, on_train_end=line.end
+    )
+
+
+def out_of_memory(error: BaseException | str) -> str:
+    """Return one line of advice if an error says that memory ran out, else an empty string.
+
+    Examples
+    --------
+    >>> out_of_memory(ValueError("shapes differ"))
+    ''
+    >>> out_of_memory(RuntimeError("CUDA out of memory"))[:24]
+    'The device ran out of me'
+    """
+    text = f"{type(error).__name__} {error}".lower()
+    if not any(word in text for word in _OUT_OF_MEMORY):
+        return ""
+    return (
+        "The device ran out of memory: halve the batch size or the crop, choose a smaller profile, "
+        "close other notebooks, or hide the GPU with CUDA_VISIBLE_DEVICES=''"
+    )
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
