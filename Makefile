@@ -1,0 +1,42 @@
+# `make run` and `make test` set themselves up: all they need is Python 3.11 to 3.13, make and git.
+#
+# Variables: PYTHON (which interpreter), PIP_ARGS (more for pip, such as an index with CPU builds),
+# ARGS (more for `course run`: make run ARGS="05_unet_nuclei --profile cpu").
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_ARGS ?=
+ARGS ?=
+FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
+
+.PHONY: run test setup check lint save notebooks clean
+
+run: setup
+	$(BIN)/course run $(ARGS)
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/course check
+	$(BIN)/python -m pytest
+	COURSE_STATIC=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
+		-p no:doctest notebooks
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml tests/constraints.txt
+	@test -n "$(PYTHON)" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one, or name it with make PYTHON=/path/to/python"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "expected a Python with venv, found $(PYTHON) without: install it (Debian, Ubuntu: apt install python3-venv)"; exit 2; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c tests/constraints.txt -e ".[all,test]"
+	@touch $@
+
+check lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/course check
+
+save: setup
+	$(BIN)/course save $(ARGS)
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

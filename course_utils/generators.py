@@ -1,0 +1,361 @@
+"""Prepared arrays on disk, and the feed that cuts training batches from them.
+
+Cases are read once (`pack`), kept in flat files and memory-mapped from then on. A feed is a
+``keras.utils.PyDataset`` whose batch ``b`` of epoch ``e`` is a pure function of ``(seed, e, b)``: the
+same whichever worker draws it, whenever, and after an interruption.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .errors import DataError, ParameterError
+
+Augment = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+INDEX = "index.json"
+
+
+# -- prepared arrays -------------------------------------------------------------------------------
+
+
+def fingerprint(files: Iterable[str | os.PathLike], version: Hashable = 1) -> str:
+    """Return a short key that changes when a file or the way of preparing it does.
+
+    Parameters
+    ----------
+    files : iterable of path-like
+        The files that a preparation reads; name, size and time of change count.
+    version : hashable
+        Anything whose ``repr`` stands for the preparation's own settings.
+    """
+    digest = hashlib.sha256(repr(version).encode())
+    for file in files:
+        stat = os.stat(file)
+        digest.update(f"{os.fspath(file)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def pack(
+    cases: Sequence,
+    read: Callable[[object], Mapping[str, np.ndarray]],
+    folder: str | os.PathLike,
+    *,
+    workers: int = 2,
+    progress: bool = True,
+) -> dict[str, list[np.ndarray]]:
+    """Read every case once and keep its arrays in ``folder``; the next call only maps them.
+
+    Parameters
+    ----------
+    cases : sequence
+        What ``read`` is called with, one after another.
+    read : callable
+        Turns a case into named arrays; names and dtypes are the same for every case, shapes may
+        differ.
+    folder : path-like
+        Named after a `fingerprint`, so that other data or settings make another folder. It is
+        written beside its place and moved there whole.
+    workers : int
+        Threads that read; the memory in use is that of a few cases, however many there are.
+    progress : bool
+        Show a bar while reading.
+
+    Returns
+    -------
+    dict of str to list of ndarray
+        For each name one read-only memory-mapped array a case.
+
+    Raises
+    ------
+    DataError
+        A case cannot be read (from ``read``), there is none, or the disk is full.
+    """
+    folder = Path(folder)
+    if not (folder / INDEX).is_file():
+        if len(cases) == 0:
+            raise DataError("expected at least one case to prepare, found none: look at the table of cases")
+        _write_packed(cases, read, folder, workers, progress)
+    return _map_packed(folder)
+
+
+def _write_packed(cases, read, folder: Path, workers: int, progress: bool) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        entries = _append_cases(cases, read, building, workers, progress)
+        (building / INDEX).write_text(json.dumps(entries))
+        _move_into_place(building, folder)
+    except OSError as error:
+        raise DataError(
+            f"expected room to prepare {len(cases)} cases in {folder.parent}, found: "
+            f"{error.strerror or error}; free some space, or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _append_cases(cases, read, building: Path, workers: int, progress: bool) -> list[dict]:
+    entries: list[dict] = []
+    files: dict[str, BinaryIO] = {}
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        done = _ordered_map(pool, read, cases, ahead=2 * workers)
+        for arrays in tqdm(done, "prepare", len(cases), unit="case", disable=not progress):
+            entry = {}
+            for name, array in arrays.items():
+                if name not in files:
+                    files[name] = stack.enter_context(open(building / f"{name}.bin", "wb"))
+                entry[name] = [files[name].tell(), str(array.dtype), list(array.shape)]
+                files[name].write(np.ascontiguousarray(array).data)
+            entries.append(entry)
+    return entries
+
+
+def _ordered_map(pool: ThreadPoolExecutor, function: Callable, items: Sequence, ahead: int):
+    """Yield ``function(item)`` in order, with at most ``ahead`` results waiting in memory."""
+    items = iter(items)
+    waiting = [pool.submit(function, item) for _, item in zip(range(ahead), items)]
+    while waiting:
+        yield waiting.pop(0).result()
+        waiting.extend(pool.submit(function, item) for _, item in zip(range(1), items))
+
+
+def _move_into_place(building: Path, folder: Path) -> None:
+    try:
+        os.replace(building, folder)
+    except OSError:
+        if not (folder / INDEX).is_file():
+            raise
+        # Another process prepared the same cases meanwhile: its folder is as good.
+
+
+def _map_packed(folder: Path) -> dict[str, list[np.ndarray]]:
+    entries = json.loads((folder / INDEX).read_text())
+    flat = {name: np.memmap(folder / f"{name}.bin", np.uint8, "r") for name in entries[0]}
+    return {name: [_view(flat[name], *entry[name]) for entry in entries] for name in flat}
+
+
+def _view(flat: np.memmap, start: int, dtype: str, shape: list[int]) -> np.ndarray:
+    stop = start + int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.asarray(flat)[start:stop].view(dtype).reshape(shape)
+
+
+# -- one crop --------------------------------------------------------------------------------------
+
+
+def normalise(image: np.ndarray, low: float = 1.0, high: float = 99.8) -> np.ndarray:
+    """Stretch the grey levels between two percentiles of the whole image to 0..255.
+
+    Parameters
+    ----------
+    image : ndarray, (y, x, channel)
+    low, high : float
+        Percentiles over all channels together: the colours stay what they are.
+
+    Returns
+    -------
+    ndarray, uint8, shape as ``image``
+
+    Examples
+    --------
+    >>> normalise(np.array([[[10.0], [20.0], [30.0]]]), 0, 100).ravel().tolist()
+    [0, 128, 255]
+    """
+    # Every fourth pixel is enough for a percentile, and sorting is most of the work.
+    thin = image[::2, ::2] if min(image.shape[:2]) >= 128 else image
+    bottom, top = np.percentile(thin, (low, high))
+    scaled = (image.astype(np.float32) - bottom) * (255 / max(top - bottom, 1e-6))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def cut(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    target: np.ndarray,
+    size: int,
+    zoom: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the same random square from image and target.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image, target : ndarray, uint8, (y, x, channel)
+        The same height and width; smaller images are continued by reflection.
+    size : int
+        Side of the result, pixels.
+    zoom : float
+        Half of the crops are enlarged or shrunk by a factor drawn between ``1 / zoom`` and ``zoom``:
+        the image by bilinear interpolation, the target by the nearest pixel.
+
+    Returns
+    -------
+    image, target : ndarray, uint8, (size, size, channel)
+    """
+    factor = np.exp(rng.uniform(-1, 1) * np.log(zoom)) if zoom > 1 and rng.random() < 0.5 else 1.0
+    side = round(size / factor)
+    image, target = _at_least(image, side), _at_least(target, side)
+    y, x = (rng.integers(0, length - side + 1) for length in image.shape[:2])
+    image, target = (array[y : y + side, x : x + side] for array in (image, target))
+    if side == size:
+        return image, target
+    nearest = ((np.arange(size) + 0.5) * side / size).astype(int)
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized), target[nearest[:, None], nearest]
+
+
+def _at_least(array: np.ndarray, side: int) -> np.ndarray:
+    missing = [max(0, side - length) for length in array.shape[:2]]
+    if not any(missing):
+        return array
+    return np.pad(array, [(m // 2, m - m // 2) for m in missing] + [(0, 0)], mode="symmetric")
+
+
+def flip_and_turn(
+    rng: np.random.Generator, image: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Apply one of the eight symmetries of the square to both, (y, x, channel)."""
+    symmetry = rng.integers(8)
+    image, target = (np.rot90(array, symmetry % 4) for array in (image, target))
+    return (image[:, ::-1], target[:, ::-1]) if symmetry >= 4 else (image, target)
+
+
+def vary_intensity(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Change how an RGB image was taken, not what is in it.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (y, x, 3), about 0..1
+        Changed in place where that saves a copy.
+
+    Returns
+    -------
+    ndarray, float32, (y, x, 3)
+        Inverted (15 % of the images), made grey (20 %) or its channels shuffled (24 %); gamma between
+        0.6 and 1.65, contrast between 0.75 and 1.25, brightness within 0.1; noise (30 %) of a
+        standard deviation up to 0.05.
+    """
+    if rng.random() < 0.15:
+        image = 1 - image
+    if rng.random() < 0.2:
+        image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
+    elif rng.random() < 0.3:
+        image = image[..., rng.permutation(3)]
+    image = np.power(image, np.float32(np.exp(rng.uniform(-0.5, 0.5))))
+    image *= np.float32(rng.uniform(0.75, 1.25))
+    image += np.float32(rng.uniform(-0.1, 0.1))
+    if rng.random() < 0.3:
+        image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0, 0.05))
+    return image
+
+
+# -- the feed --------------------------------------------------------------------------------------
+
+
+def crops(
+    images: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    *,
+    size: int,
+    batch: int,
+    steps: int,
+    seed: int,
+    weights: Sequence[float] | None = None,
+    zoom: float = 1.0,
+    augment: Augment | None = None,
+):
+    """Return an endless supply of augmented crops as a ``keras.utils.PyDataset``.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, uint8, (y, x, 3)
+    targets : sequence of ndarray, uint8, (y, x, channel)
+        0..255 stands for 0..1; one for each image, of its height and width.
+    size, batch, steps : int
+        Side of a crop in pixels, crops in a batch, batches in an epoch.
+    seed : int
+    weights : sequence of float, optional
+        How often an image is drawn, relative to the others; equal if left out.
+    zoom : float
+        See `cut`.
+    augment : callable, optional
+        ``augment(rng, image, target)`` on float32 arrays in 0..1.
+
+    Returns
+    -------
+    keras.utils.PyDataset
+        ``feed[b]`` is ``(images, targets)``, float32, (batch, size, size, channel). Which epoch is
+        drawn stands in ``feed.epoch``; give ``fit`` the callback `follow` so that it does.
+
+    Raises
+    ------
+    ParameterError
+        Image and target of a case differ in height or width, or their numbers differ.
+    """
+    if len(images) != len(targets) or len(images) == 0:
+        raise ParameterError(
+            f"expected one target an image, found {len(images)} images and {len(targets)} targets: "
+            "pass the same cases for both"
+        )
+    for k, (image, target) in enumerate(zip(images, targets)):
+        if image.shape[:2] != target.shape[:2]:
+            raise ParameterError(
+                f"expected a target of the image's shape {image.shape[:2]}, found {target.shape[:2]} "
+                f"at position {k}: prepare both from the same case"
+            )
+    share = np.ones(len(images)) if weights is None else np.asarray(weights, float)
+
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        case = rng.choice(len(images), p=share / share.sum())
+        image, target = cut(rng, images[case], targets[case], size, zoom)
+        image, target = (array.astype(np.float32) / np.float32(255) for array in (image, target))
+        return augment(rng, image, target) if augment else (image, target)
+
+    return _feed_class()(draw, batch, steps, seed)
+
+
+@functools.cache
+def _feed_class() -> type:
+    import keras
+
+    class Feed(keras.utils.PyDataset):
+        """Batches as a pure function of ``(seed, epoch, batch)``."""
+
+        def __init__(self, draw, batch: int, steps: int, seed: int):
+            super().__init__()
+            self.draw, self.batch, self.steps, self.seed = draw, batch, steps, seed
+            self.epoch = 0
+
+        def __len__(self) -> int:
+            return self.steps
+
+        def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+            rng = np.random.default_rng([self.seed, self.epoch, step])
+            images, targets = zip(*(self.draw(rng) for _ in range(self.batch)))
+            return np.stack(images), np.stack(targets)
+
+    return Feed
+
+
+def follow(feed):
+    """Return a Keras callback that tells a feed which epoch ``fit`` is in, after a resume too."""
+    import keras
+
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)
+    )

@@ -1,0 +1,176 @@
+"""Splits by group (patient, subject, mosaic): reproducible, stratified, checked to be disjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError, ParameterError
+
+PARTS = {"train": 0.6, "validation": 0.2, "test": 0.2}
+
+
+def by_group(
+    table: pd.DataFrame,
+    fractions: Mapping[str, float] = PARTS,
+    *,
+    seed: int,
+    group: str = "group",
+    stratify: str | None = None,
+) -> pd.Series:
+    """Assign every case to a part so that no group is in two parts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a case.
+    fractions : mapping of str to float
+        The parts and their shares of the cases; they add up to 1.
+    seed : int
+    group, stratify : str
+        Columns. A group counts in the stratum of its first case.
+
+    Returns
+    -------
+    Series of str, index as ``table``
+
+    Raises
+    ------
+    ParameterError
+        The fractions do not add up to 1.
+
+    Notes
+    -----
+    Within each stratum the groups are shuffled, the large ones come first, and each goes to the part
+    that is furthest below its share: no part misses its share by more than one group a stratum.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"group": ["a", "a", "b", "c"]})
+    >>> by_group(table, {"train": 0.5, "test": 0.5}, seed=0).tolist()
+    ['train', 'train', 'test', 'test']
+    """
+    if not np.isclose(sum(fractions.values()), 1):
+        raise ParameterError(f"the fractions must add up to 1, found {dict(fractions)}: mend them")
+    strata = table[stratify] if stratify else pd.Series("all", index=table.index)
+    first = table.assign(_stratum=strata).groupby(group, sort=True)["_stratum"].first()
+    size = table.groupby(group, sort=True).size()
+    rng = np.random.default_rng(seed)
+    part_of: dict = {}
+    for _, groups in first.groupby(first, sort=True):
+        part_of |= _deal(size[groups.index], fractions, rng)
+    return table[group].map(part_of).rename("part")
+
+
+def _deal(size: pd.Series, fractions: Mapping[str, float], rng: np.random.Generator) -> dict:
+    """Deal the groups of one stratum, largest first, each to the part that lacks most."""
+    shuffled = size.iloc[rng.permutation(len(size))].sort_values(ascending=False, kind="stable")
+    lacking = {part: share * size.sum() for part, share in fractions.items()}
+    part_of = {}
+    for name, cases in shuffled.items():
+        part = max(lacking, key=lacking.get)
+        part_of[name] = part
+        lacking[part] -= cases
+    return part_of
+
+
+def shared_groups(table: pd.DataFrame, part: str = "part", group: str = "group") -> list:
+    """Return the groups that lie in more than one part, sorted.
+
+    Examples
+    --------
+    >>> shared_groups(pd.DataFrame({"group": ["a", "a"], "part": ["train", "test"]}))
+    ['a']
+    """
+    parts = table.groupby(group)[part].nunique()
+    return sorted(parts.index[parts > 1])
+
+
+def check_disjoint(table: pd.DataFrame, part: str = "part", group: str = "group") -> None:
+    """Raise `DataError` when a group lies in two parts; its line names the first."""
+    shared = shared_groups(table, part, group)
+    if shared:
+        raise DataError(
+            f"every {group} must lie in one part, found {len(shared)} in several, the first "
+            f"{shared[0]!r}: split by {group}"
+        )
+
+
+def mosaic_groups(
+    images: Sequence[np.ndarray],
+    *,
+    min_correlation: float = 0.8,
+    max_step: float = 1.3,
+    min_contrast: float = 2.0,
+) -> np.ndarray:
+    """Find the images that were cut from one mosaic by matching their edges.
+
+    Two tiles are neighbours when the last column (row) of one goes on in the first column (row) of
+    the other: the two lines correlate, and they differ by no more than neighbouring lines inside the
+    tiles do. Neighbours, and neighbours of neighbours, are one group.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, uint8, (y, x) or (y, x, channel)
+    min_correlation : float
+        Least Pearson correlation of the two lines.
+    max_step : float
+        Largest mean difference across the joint, in units of the mean difference of the two lines
+        next to it on either side.
+    min_contrast : float
+        Least standard deviation along a line, in grey levels: an empty edge matches every other
+        empty edge and proves nothing.
+
+    Returns
+    -------
+    ndarray of int, shape (images,)
+        A number a mosaic, counted in order of first appearance; a lone image has its own.
+
+    Notes
+    -----
+    Tiles that meet only along an empty edge are not found. On 220 images of BBBC038 the correlation
+    of the accepted joints lies above .9 in all but two, and nearly all other pairs above .6 differ by
+    more than twice the step inside the tiles.
+    """
+    parent = np.arange(len(images))
+    shapes = [np.shape(image)[:2] for image in images]
+    for shape in dict.fromkeys(shapes):
+        members = np.array([k for k, other in enumerate(shapes) if other == shape])
+        grey = [np.asarray(images[k], np.float32).reshape(*shape, -1).mean(-1) for k in members]
+        for lines in (_facing(grey), _facing([tile.T for tile in grey])):
+            for a, b in zip(*np.nonzero(_joints(*lines, min_correlation, max_step, min_contrast))):
+                _union(parent, members[a], members[b])
+    roots = np.array([_root(parent, k) for k in range(len(images))])
+    return pd.factorize(roots)[0]
+
+
+def _facing(tiles: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Return the last, last but one, first and second column of each tile, each (tile, y)."""
+    return tuple(np.stack([tile[:, k] for tile in tiles]) for k in (-1, -2, 0, 1))
+
+
+def _joints(last, before, first, second, min_correlation, max_step, min_contrast) -> np.ndarray:
+    """Return (a, b) bool: does tile ``b`` go on where tile ``a`` ends?"""
+    across = np.abs(last[:, None] - first[None]).mean(-1)
+    inside = (np.abs(last - before).mean(-1)[:, None] + np.abs(first - second).mean(-1)[None]) / 2
+    contrast = np.minimum(last.std(-1)[:, None], first.std(-1)[None])
+    ends, starts = (line - line.mean(-1, keepdims=True) for line in (last, first))
+    norm = np.linalg.norm(ends, axis=-1)[:, None] * np.linalg.norm(starts, axis=-1)[None]
+    correlation = (ends @ starts.T) / np.maximum(norm, 1e-6)
+    joined = (correlation >= min_correlation) & (across <= max_step * inside)
+    joined &= contrast >= min_contrast
+    np.fill_diagonal(joined, False)
+    return joined
+
+
+def _root(parent: np.ndarray, k: int) -> int:
+    while parent[k] != k:
+        k = parent[k]
+    return int(k)
+
+
+def _union(parent: np.ndarray, a: int, b: int) -> None:
+    low, high = sorted((_root(parent, a), _root(parent, b)))
+    parent[high] = low
