@@ -21,8 +21,8 @@ from . import nuclei
 STAMP = ".twin.json"
 ABANDONED = 3600  # seconds after which a half-made folder belongs to nobody any more
 
-# each writes a dataset into an empty folder and returns what the stamp should hold besides the name:
-# write(folder, seed, cases) -> dict with at least "cases"; its module has a VERSION
+# write(folder, seed, cases) fills an empty folder and returns what the stamp should hold besides
+# the name, at least "cases"; its module has a VERSION
 REGISTRY: dict[str, Callable[[Path, int, int | None], dict]] = {
     "bbbc038": nuclei.write,
 }
@@ -37,8 +37,8 @@ def make(
 ) -> Path:
     """Write the offline twin of a dataset, whole or not at all, and return its folder.
 
-    A twin with the same name, seed, cases and version that is already there is returned at once. The
-    twin is built in a hidden folder beside its place and moved there when it is whole; of two
+    A twin with the same name, seed, cases and version that is already there is returned at once.
+    The twin is built in a hidden folder beside its place and moved there when it is whole; of two
     processes that build the same twin, one wins and both return it.
 
     Parameters

@@ -1,9 +1,10 @@
 """The offline twin of BBBC038v1 (Data Science Bowl 2018, stage 1 training images).
 
-Layout, formats and label values are the release's: ``stage1_train/<id>/images/<id>.png`` is RGBA with
-alpha 255, ``stage1_train/<id>/masks/`` holds one 0/255 grey PNG a nucleus, and masks never overlap. All
-nine image sizes and the three kinds of the release occur in about its shares, and most images are tiles
-cut from one larger scene, as there. The images are drawn: they show no patient and no real cell.
+Layout, formats and label values are the release's: ``stage1_train/<id>/images/<id>.png`` is RGBA
+with alpha 255, ``stage1_train/<id>/masks/`` holds one 0/255 grey PNG a nucleus, and masks never
+overlap. All nine image sizes and the three kinds of the release occur in about its shares, and most
+images are tiles cut from one larger scene, as there. The images are drawn: they show no patient and
+no real cell.
 
 Source of the numbers: the release itself (https://bbbc.broadinstitute.org/BBBC038).
 """
@@ -30,7 +31,7 @@ KINDS = {"dark": nuclei_dark, "bright": nuclei_bright, "colour": nuclei_colour}
 
 @dataclass(frozen=True)
 class Plan:
-    """One drawn scene: its kind and style, the size of a tile (y, x) and how many tiles (rows, columns)."""
+    """One drawn scene: kind, style, size of a tile (y, x), number of tiles (rows, columns)."""
 
     kind: str
     style: str
@@ -47,7 +48,7 @@ SMALL, WIDE, SQUARE, LARGE = (256, 256), (256, 320), (360, 360), (520, 696)
 PLANS: tuple[Plan, ...] = (
     Plan("dark", "tissue", SMALL, (1, 2)),
     Plan("colour", "lilac-small", WIDE, (1, 2)),
-    Plan("bright", "smear", WIDE),
+    Plan("bright", "smear", WIDE, (1, 2)),
     Plan("dark", "tiny", SMALL, (2, 2)),
     Plan("dark", "culture", LARGE),
     Plan("dark", "dim", SQUARE, (2, 2)),
@@ -58,7 +59,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "tissue", SMALL, (2, 2)),
     Plan("colour", "lilac-large", WIDE, (1, 2)),
     Plan("dark", "dim", SQUARE),
-    Plan("dark", "culture", LARGE),
+    Plan("dark", "dividing", LARGE),
     Plan("bright", "smear", (1024, 1024)),
     Plan("colour", "pink", WIDE),
     Plan("dark", "sparse", SMALL),
@@ -66,20 +67,22 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "tiny", SMALL, (1, 3)),
     Plan("dark", "dim", SQUARE, (1, 2)),
     Plan("colour", "lilac-fibres", WIDE),
-    Plan("dark", "spindle", WIDE),
-    Plan("dark", "culture", LARGE, (1, 2)),
-    Plan("dark", "tissue", (260, 347)),
+    Plan("dark", "lone", WIDE),
+    Plan("dark", "culture", LARGE),
+    Plan("dark", "packed", (260, 347)),
     Plan("dark", "noisy", (512, 640)),
     Plan("dark", "crowd", SMALL, (1, 2)),
     Plan("dark", "embryo", (603, 1272)),
     Plan("colour", "yellow", WIDE),
     Plan("dark", "tissue", SMALL),
-    Plan("dark", "spindle", SMALL),
-    Plan("dark", "dim", SQUARE),
-    Plan("dark", "large", (1040, 1388)),
-    Plan("colour", "lilac-large", WIDE),
+    Plan("dark", "spindle", SMALL, (1, 2)),
+    Plan("dark", "dim", SQUARE, (1, 2)),
+    Plan("dark", "huge", (1040, 1388)),
+    Plan("colour", "lilac-rows", WIDE),
     Plan("dark", "tiny", SMALL),
-    Plan("dark", "sparse", SMALL),
+    Plan("dark", "sparse", SMALL, (2, 1)),
+    Plan("dark", "large", LARGE),
+    Plan("dark", "lone", SMALL),
 )
 DEFAULT_CASES = sum(plan.tiles for plan in PLANS)
 
@@ -189,8 +192,8 @@ def tiles(scene_plan: Plan, rng: np.random.Generator) -> list[tuple[np.ndarray, 
     """
     (rows, columns), (height, width) = scene_plan.grid, scene_plan.tile
     for _ in range(50):
-        rgb, labels = scene(
-            scene_plan.kind, (rows * height, columns * width), rng, scene_plan.style
+        rgb, labels = KINDS[scene_plan.kind].scene(
+            scene_plan.style, (rows * height, columns * width), rng, tile=scene_plan.tile
         )
         cuts = [
             (slice(r * height, (r + 1) * height), slice(c * width, (c + 1) * width))
@@ -218,7 +221,8 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     Returns
     -------
     dict
-        ``cases`` and ``mosaics``: for each scene its kind, style, and rows of image ids as they lay in it.
+        ``cases`` and ``mosaics``: for each scene its kind, style, and its image ids in rows, as
+        they lay in it (a scene of one image too).
     """
     mosaics, number = [], 0
     for index, scene_plan in enumerate(plan(cases)):

@@ -1,6 +1,7 @@
-"""Bright grey images for the nuclei twin: a cell smear in transmitted light, dark nuclei in pale cells.
+"""Bright grey images for the nuclei twin: a smear in transmitted light, dark nuclei in pale cells.
 
-What absorbs is added up as optical density and turned into light once: overlapping cells are darker.
+What absorbs is added up as optical density and turned into light once: overlapping cells are
+darker.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .nuclei_drawing import (
     outlines,
     scatter,
     smooth_field,
+    stitch,
 )
 
 STYLES = ("smear",)
@@ -26,7 +28,10 @@ CELL = 88.0  # typical radius of a cell, pixels
 
 
 def scene(
-    style: str, shape: tuple[int, int], rng: np.random.Generator
+    style: str,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    tile: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one field of a smear.
 
@@ -38,6 +43,8 @@ def scene(
         Height and width, pixels.
     rng : numpy.random.Generator
         The source of chance.
+    tile : tuple of int, optional
+        Height and width of the tiles the field will be cut into: something then lies on each cut.
 
     Returns
     -------
@@ -46,7 +53,7 @@ def scene(
     labels : ndarray of int32, (y, x)
         Instance map.
     """
-    cells = _cells(shape, rng)
+    cells = stitch(_cells(shape, rng), shape, tile or shape, rng)
     nuclei = _nuclei(cells, shape, rng)
     owner, depth = draw(nuclei, shape)
     density = _cytoplasm(cells, shape, rng)
@@ -61,15 +68,15 @@ def scene(
 
 
 def _cells(shape: tuple[int, int], rng: np.random.Generator) -> list[Nucleus]:
-    count = max(2, round(0.55 * shape[0] * shape[1] / (np.pi * CELL**2)))
+    count = max(2, round(0.75 * shape[0] * shape[1] / (np.pi * CELL**2)))
     cells = outlines(count, rng, radius=CELL, spread=0.18, aspect=1.25, wobble=0.03)
-    return scatter(cells, shape, rng, touching=0.6, gap=0.8)
+    return scatter(cells, shape, rng, touching=0.5, gap=0.62)
 
 
 def _nuclei(
     cells: list[Nucleus], shape: tuple[int, int], rng: np.random.Generator
 ) -> list[Nucleus]:
-    """Return one nucleus near the middle of most cells and clusters of small dark ones elsewhere."""
+    """Return one nucleus near the middle of most cells, and clusters of small dark ones."""
     middles = outlines(len(cells), rng, radius=12.5, spread=0.2, aspect=1.25, wobble=0.06)
     found = [
         replace(n, y=c.y + 0.15 * CELL * dy, x=c.x + 0.15 * CELL * dx)
@@ -78,7 +85,7 @@ def _nuclei(
     ]
     if not any(0 < n.y < shape[0] and 0 < n.x < shape[1] for n in found):
         found.append(replace(middles[0], y=shape[0] * 0.5, x=shape[1] * 0.5))
-    for _ in range(max(1, round(shape[0] * shape[1] / 110_000))):
+    for _ in range(max(1, round(shape[0] * shape[1] / 80_000))):
         y, x = rng.uniform(0, shape)
         group = outlines(
             int(rng.integers(2, 11)), rng, radius=5.8, spread=0.3, aspect=1.4, wobble=0.08
@@ -95,7 +102,7 @@ def _cytoplasm(
 ) -> np.ndarray:
     """Return the optical density of the cells' bodies, folds, rods and dust; (y, x) float32."""
     density = np.zeros(shape, np.float32)
-    ragged = 0.02 * smooth_field(shape, 3, rng) + 0.035 * smooth_field(shape, 14, rng)
+    ragged = 0.012 * smooth_field(shape, 3, rng) + 0.035 * smooth_field(shape, 14, rng)
     mottle = 1 + 0.16 * smooth_field(shape, 2.0, rng) + 0.22 * smooth_field(shape, 25, rng)
     for cell in cells:
         window, rho = _polygon(cell, shape, rng)
@@ -116,7 +123,7 @@ def _cytoplasm(
 def _polygon(
     cell: Nucleus, shape: tuple[int, int], rng: np.random.Generator
 ) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Return the window of a cell and the distance from its middle in units of its angular outline."""
+    """Return the window of a cell and the distance from its middle, 1 at its angular outline."""
     reach = 1.5 * cell.radius
     top, bottom = (int(np.clip(cell.y + s * reach, 0, shape[0])) for s in (-1, 1))
     left, right = (int(np.clip(cell.x + s * reach, 0, shape[1])) for s in (-1, 1))
@@ -133,7 +140,7 @@ def _polygon(
 
 def _specks(density: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return rod-like bacteria on the cells and a little dust on the glass."""
-    rods = np.clip(smooth_field(shape, 1.4, rng) - 2.1, 0, 1) * (density > 0.05)
+    rods = np.clip(smooth_field(shape, 1.4, rng) - 1.9, 0, 1) * (density > 0.05)
     rods = rods * np.clip(smooth_field(shape, 30, rng), 0, 1)
     count = max(1, round(shape[0] * shape[1] / 40_000))
     dust = dots(shape, rng.uniform(0, shape, (count, 2)), rng.uniform(0.05, 0.4, count), 1.3)

@@ -1,7 +1,7 @@
-"""Stained colour images for the nuclei twin: purple nuclei on lilac, white, yellowish or pink tissue.
+"""Stained colour images for the nuclei twin: purple nuclei on lilac, white, yellowish, pink tissue.
 
-Stain absorbs: each pixel is the colour of the glass times the colour of each stain to the power of how
-much of it is there.
+Stain absorbs: each pixel is the colour of the glass times the colour of each stain to the power of
+how much of it is there.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from .nuclei_drawing import (
     outlines,
     scatter,
     smooth_field,
+    stitch,
 )
 
 
 @dataclass(frozen=True)
 class Stain:
-    """What makes one kind of stained slide; colours are red, green, blue of 0..255, lengths pixels."""
+    """What makes one kind of stained slide; colours are RGB of 0..255, lengths pixels."""
 
     glass: tuple[int, int, int]  # where there is nothing
     nucleus: tuple[int, int, int]  # a full dose of nuclear stain
@@ -35,6 +36,8 @@ class Stain:
     wobble: float = 0.05
     density: tuple[float, float] = (0.1, 0.25)
     touching: float = 0.4
+    lobed: float = 0.12
+    rows: bool = False  # nuclei that touch stand side by side
     aligned: bool = False  # nuclei lie along the fibres
     dose: tuple[float, float] = (0.55, 1.05)  # stain in a nucleus
     pale: tuple[int, int, int] | None = None  # colour of pale nuclei, when it is another one
@@ -49,74 +52,130 @@ class Stain:
     noise: float = 1.2
 
 
-LILAC, VIOLET = (186, 168, 212), (66, 14, 172)
+LILAC, VIOLET = (184, 166, 211), (62, 10, 170)
 STYLES: dict[str, Stain] = {
-    "lilac-small": Stain(LILAC, VIOLET, 7.0, 0.22, 1.6, 0.06, (0.08, 0.2), 0.45),
-    "lilac-fibres": Stain(LILAC, VIOLET, 7.5, 0.2, 3.2, 0.05, (0.03, 0.08), 0.2, True, stroma=0.03),
+    # mucosa at low magnification: small nuclei of every length
+    "lilac-small": Stain(
+        LILAC,
+        VIOLET,
+        radius=7.0,
+        spread=0.32,
+        aspect=1.7,
+        density=(0.1, 0.22),
+        touching=0.25,
+        dose=(0.3, 1.0),
+        chromatin=0.2,
+        blurred=0.3,
+        ghosts=0.3,
+    ),
+    # a lining of tall cells, side by side
+    "lilac-rows": Stain(
+        LILAC,
+        VIOLET,
+        radius=8.5,
+        spread=0.22,
+        aspect=2.1,
+        density=(0.16, 0.26),
+        touching=0.75,
+        rows=True,
+        aligned=True,
+        dose=(0.45, 1.05),
+        blurred=0.3,
+        ghosts=0.2,
+    ),
+    # muscle and connective tissue: slender nuclei along the fibres
+    "lilac-fibres": Stain(
+        LILAC,
+        VIOLET,
+        radius=7.0,
+        spread=0.3,
+        aspect=3.0,
+        density=(0.03, 0.08),
+        touching=0.12,
+        aligned=True,
+        dose=(0.25, 0.9),
+        blurred=0.35,
+        ghosts=0.4,
+        stroma=0.035,
+    ),
+    # high magnification: every grain of chromatin shows
     "lilac-large": Stain(
         LILAC,
         VIOLET,
-        19,
-        0.2,
-        1.6,
-        0.05,
-        (0.18, 0.34),
-        0.45,
-        grain=1.8,
-        chromatin=0.2,
-        stroma=0.05,
+        radius=20,
+        spread=0.3,
+        aspect=1.7,
+        density=(0.17, 0.32),
+        touching=0.4,
+        dose=(0.3, 1.0),
+        chromatin=0.24,
+        grain=1.7,
         lens=1.0,
+        blurred=0.35,
+        ghosts=0.35,
+        stroma=0.045,
     ),
+    # blood-forming tissue on clear glass: dark round and pale ragged nuclei in clumps
     "white": Stain(
-        (228, 233, 228),
-        (88, 16, 96),
-        9.0,
-        0.17,
-        1.2,
-        0.07,
-        (0.16, 0.3),
-        0.5,
-        dose=(0.8, 1.1),
-        pale=(165, 66, 172),
+        (226, 231, 226),
+        (84, 14, 98),
+        radius=9.0,
+        spread=0.24,
+        aspect=1.3,
+        wobble=0.06,
+        density=(0.14, 0.28),
+        touching=0.36,
+        lobed=0.2,
+        dose=(0.65, 1.05),
+        pale=(176, 90, 180),
+        chromatin=0.2,
         lens=0.9,
-        stroma=0.012,
-        ghosts=0.25,
+        blurred=0.3,
+        ghosts=0.3,
+        stroma=0.014,
     ),
+    # the same on yellowish glass, weaker
     "yellow": Stain(
-        (233, 226, 204),
-        (96, 30, 112),
-        8.0,
-        0.2,
-        1.4,
-        0.07,
-        (0.08, 0.2),
-        0.4,
-        dose=(0.6, 1.0),
-        pale=(150, 80, 160),
+        (232, 226, 205),
+        (100, 36, 118),
+        radius=8.5,
+        spread=0.3,
+        aspect=1.5,
+        wobble=0.06,
+        density=(0.08, 0.2),
+        touching=0.25,
+        lobed=0.15,
+        dose=(0.4, 1.0),
+        pale=(165, 105, 172),
+        chromatin=0.2,
         lens=0.9,
+        ghosts=0.3,
         stroma=0.025,
     ),
+    # haematoxylin and eosin, a red fibre across
     "pink": Stain(
         (240, 222, 236),
         (92, 24, 110),
-        16,
-        0.2,
-        1.6,
-        0.05,
-        (0.12, 0.24),
-        0.25,
-        dose=(0.5, 0.95),
+        radius=15,
+        spread=0.25,
+        aspect=1.7,
+        density=(0.1, 0.2),
+        touching=0.2,
+        dose=(0.3, 0.9),
+        chromatin=0.24,
         lens=0.9,
         stroma=0.06,
-        tissue=(226, 130, 188),
+        tissue=(222, 128, 188),
         band=(214, 30, 84),
-        chromatin=0.2,
     ),
 }
 
 
 def scene(
-    style: str, shape: tuple[int, int], rng: np.random.Generator
+    style: str,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    tile: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one stained field.
 
@@ -128,6 +187,8 @@ def scene(
         Height and width, pixels.
     rng : numpy.random.Generator
         The source of chance.
+    tile : tuple of int, optional
+        Height and width of the tiles the field will be cut into: something then lies on each cut.
 
     Returns
     -------
@@ -138,7 +199,7 @@ def scene(
     slide = STYLES[style]
     turn = rng.uniform(0, np.pi)
     lumen = np.clip(1.4 * smooth_field(shape, 0.2 * min(*shape, 512), rng) + 1.3, 0, 1)
-    nuclei = _population(slide, shape, turn, lumen, rng)
+    nuclei = stitch(_population(slide, shape, turn, lumen, rng), shape, tile or shape, rng)
     owner, depth = draw(nuclei, shape)
     dose = rng.uniform(*slide.dose, len(nuclei))
     pale = (rng.random(len(nuclei)) < 0.35) & (slide.pale is not None)
@@ -163,9 +224,11 @@ def _population(
     count = max(4, round(share * shape[0] * shape[1] / (np.pi * slide.radius**2)))
     nuclei = outlines(
         count, rng, radius=slide.radius, spread=slide.spread, aspect=slide.aspect,
-        wobble=slide.wobble, angle=turn if slide.aligned else None,
+        wobble=slide.wobble, angle=turn if slide.aligned else None, lobed=slide.lobed,
     )  # fmt: skip
-    return scatter(nuclei, shape, rng, touching=slide.touching, gap=1.08, accept=_there(lumen))
+    return scatter(
+        nuclei, shape, rng, touching=slide.touching, gap=1.08, accept=_there(lumen), rows=slide.rows
+    )
 
 
 def _there(chance: np.ndarray) -> Callable[[float, float], float]:
@@ -199,14 +262,14 @@ def _ghosts(
         return np.zeros(shape, np.float32)
     blots = outlines(number, rng, radius=0.8 * slide.radius, aspect=slide.aspect, wobble=0.1)
     owner, _ = draw(scatter(blots, shape, rng, touching=0, gap=0.5), shape)
-    strength = np.append(0, rng.uniform(0.1, 0.4, number))[owner].astype(np.float32)
+    strength = np.append(0, rng.uniform(0.1, 0.5, number))[owner].astype(np.float32)
     return blur(strength, 1.5 + 0.2 * slide.radius)
 
 
 def _tissue(
     slide: Stain, shape: tuple[int, int], turn: float, lumen: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the picture without nuclei: glass, relief of the fibres, tissue stain, a broad fibre."""
+    """Return the picture without nuclei: glass, relief, tissue stain, a broad fibre."""
     relief = _relief(shape, turn, rng) * (0.3 + 0.7 * lumen)
     shade = 1 + slide.stroma * relief + 0.025 * smooth_field(shape, 0.4 * max(shape), rng)
     picture = np.array(slide.glass, np.float32) * shade[..., None].astype(np.float32)
@@ -221,7 +284,7 @@ def _tissue(
 def _power(
     colour: tuple[int, int, int], ground: tuple[int, int, int], amount: np.ndarray
 ) -> np.ndarray:
-    """Return what a stain lets through, (y, x, 3), for ``amount`` of it: 1 turns ground to colour."""
+    """Return what a stain lets through, (y, x, 3): an amount of 1 turns ground to colour."""
     ratio = np.log(np.array(colour) / np.array(ground)).astype(np.float32)
     return np.exp(ratio * amount[..., None].astype(np.float32))
 
@@ -244,4 +307,4 @@ def _band(
     y, x = np.ogrid[: shape[0], : shape[1]]
     across = np.cos(turn) * (y - shape[0] / 2) - np.sin(turn) * (x - shape[1] / 2)
     across = across + 14 * smooth_field(shape, 60, rng) + rng.uniform(-60, 60)
-    return np.clip((26 - np.abs(across)) / 5, 0, 1) * (0.9 + 0.08 * relief)
+    return np.clip((32 - np.abs(across)) / 4, 0, 1) * (0.9 + 0.08 * relief)

@@ -1,7 +1,7 @@
-"""Fluorescence for the nuclei twin: bright nuclei on a dark ground, in nine styles of slide.
+"""Fluorescence for the nuclei twin: bright nuclei on a dark ground.
 
-Each style stands for one of the experiments in BBBC038's dark images. The light of the nuclei is blurred
-by the lens, scattered into a haze, put on an uneven ground and given shot and camera noise.
+Each style stands for one of the experiments in BBBC038's dark images. The light of the nuclei is
+blurred by the lens, scattered into a haze, put on an uneven ground and given shot and camera noise.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .nuclei_drawing import (
     outlines,
     scatter,
     smooth_field,
+    stitch,
 )
 
 
@@ -32,6 +33,7 @@ class Fluorescence:
     spread: float = 0.18  # standard deviation of the logarithm of the radius
     aspect: float = 1.3  # median elongation
     wobble: float = 0.05  # irregularity of the outline
+    lobed: float = 0.08  # share of beans and dumb-bells
     density: tuple[float, float] = (0.05, 0.1)  # share of the field covered, lowest and highest
     touching: float = 0.2  # share laid against another one
     patches: float = 0.0  # how far nuclei gather in parts of the field, 0..1
@@ -58,235 +60,313 @@ class Fluorescence:
 STYLES: dict[str, Fluorescence] = {
     # 256 x 256, spotted and hazy: thick tissue, generous outlines
     "tissue": Fluorescence(
-        9.5,
-        0.2,
-        1.15,
-        0.05,
-        (0.06, 0.22),
-        0.3,
-        0.6,
-        (1, 4),
-        (45, 80),
-        0.3,
-        0.7,
-        1.12,
-        0.3,
-        2.6,
+        radius=9.5,
+        spread=0.2,
+        aspect=1.15,
+        wobble=0.045,
+        density=(0.08, 0.24),
+        touching=0.14,
+        patches=0.6,
+        ground=(2, 4),
+        light=(42, 75),
+        contrast=0.25,
+        dome=0.75,
+        margin=1.1,
+        chromatin=0.26,
+        grain=2.6,
         spots=4,
-        lens=1.5,
-        haze=0.16,
-        bright=0.03,
+        lens=1.4,
+        haze=0.14,
+        bright=0.02,
         blurred=0.25,
-        ghosts=0.12,
-        debris=0.05,
+        ghosts=0.1,
+        debris=0.03,
+        noise=0.35,
+        shot=0.015,
     ),
     # 256 x 256, well separated ovals with fine texture
     "sparse": Fluorescence(
-        7.5,
-        0.18,
-        1.25,
-        0.03,
-        (0.025, 0.06),
-        0.12,
-        0.3,
-        (9, 14),
-        (35, 60),
-        0.3,
-        0.5,
-        1.0,
-        0.2,
-        1.3,
-        lens=0.8,
-        bright=0.08,
-        debris=0.15,
+        radius=7.5,
+        aspect=1.25,
+        wobble=0.03,
+        density=(0.025, 0.06),
+        touching=0.05,
+        patches=0.3,
+        ground=(9, 14),
+        light=(40, 70),
+        contrast=0.25,
+        chromatin=0.18,
+        grain=1.3,
+        bright=0.03,
+        blurred=0.06,
         ghosts=0.05,
+        debris=0.08,
+        lobed=0.1,
     ),
-    # 256 x 256, tiny nuclei in patches, many of them bright
+    # 256 x 256, tiny nuclei in patches, some of them very bright
     "tiny": Fluorescence(
-        4.6,
-        0.2,
-        1.25,
-        0.05,
-        (0.02, 0.07),
-        0.3,
-        0.8,
-        (11, 14),
-        (60, 110),
-        0.4,
-        0.6,
-        1.05,
-        0.2,
-        1.2,
-        lens=0.8,
-        bright=0.14,
-        debris=0.2,
+        radius=5.2,
+        spread=0.16,
+        aspect=1.25,
+        wobble=0.05,
+        density=(0.02, 0.07),
+        touching=0.15,
+        patches=0.8,
+        ground=(11, 14),
+        light=(80, 130),
+        contrast=0.4,
+        chromatin=0.16,
+        grain=1.2,
+        lens=0.7,
+        bright=0.09,
+        blurred=0.05,
         ghosts=0.05,
+        debris=0.12,
+        lobed=0.12,
     ),
     # 256 x 256, spindle cells with a breath of cytoplasm
     "spindle": Fluorescence(
-        6.2,
-        0.15,
-        1.55,
-        0.03,
-        (0.025, 0.055),
-        0.12,
-        0.2,
-        (3, 6),
-        (35, 60),
-        0.3,
-        0.4,
-        1.0,
-        0.12,
-        1.5,
-        lens=0.9,
-        streaks=1.4,
-        debris=0.1,
-        ghosts=0.1,
-        bright=0.02,
+        radius=6.8,
+        spread=0.15,
+        aspect=1.45,
+        wobble=0.025,
+        density=(0.03, 0.06),
+        touching=0.04,
+        patches=0.2,
+        ground=(3, 5),
+        light=(42, 68),
+        contrast=0.25,
+        dome=0.35,
+        chromatin=0.1,
+        grain=1.5,
+        streaks=1.2,
+        bright=0.01,
+        blurred=0.05,
+        ghosts=0.06,
+        debris=0.06,
+    ),
+    # 256 x 320, next to nothing: one nucleus or a few
+    "lone": Fluorescence(
+        radius=8,
+        aspect=1.3,
+        wobble=0.03,
+        density=(0.002, 0.007),
+        touching=0.3,
+        ground=(3, 12),
+        light=(35, 60),
+        contrast=0.3,
+        chromatin=0.15,
+        grain=1.4,
+        bright=0.0,
+        ghosts=0.3,
+        debris=0.3,
     ),
     # 256 x 256, crowded, saturated, a lamp's glow in a corner
     "crowd": Fluorescence(
-        5.2,
-        0.2,
-        1.3,
-        0.05,
-        (0.10, 0.2),
-        0.4,
-        0.5,
-        (11, 14),
-        (50, 90),
-        0.5,
-        0.5,
-        1.0,
-        0.15,
-        1.3,
-        lens=0.8,
-        bright=0.2,
+        radius=5.4,
+        aspect=1.3,
+        wobble=0.045,
+        density=(0.07, 0.15),
+        touching=0.2,
+        patches=0.6,
+        ground=(11, 14),
+        light=(55, 90),
+        contrast=0.35,
+        dome=0.45,
+        chromatin=0.14,
+        grain=1.3,
+        lens=0.7,
+        bright=0.12,
         glow=0.8,
-        haze=0.1,
-        debris=0.1,
+        haze=0.08,
+        blurred=0.08,
+        debris=0.06,
     ),
     # 520 x 696, cultured cells in a monolayer
     "culture": Fluorescence(
-        13.5,
-        0.17,
-        1.4,
-        0.05,
-        (0.12, 0.28),
-        0.25,
-        0.3,
-        (2, 14),
-        (30, 60),
-        0.3,
-        0.35,
-        1.0,
-        0.12,
-        1.8,
+        radius=14,
+        spread=0.2,
+        aspect=1.5,
+        wobble=0.06,
+        density=(0.14, 0.25),
+        touching=0.14,
+        patches=0.35,
+        ground=(2, 4),
+        light=(32, 48),
+        contrast=0.22,
+        dome=0.3,
+        chromatin=0.1,
+        grain=1.8,
         lens=1.0,
-        bright=0.05,
-        haze=0.06,
-        debris=0.08,
-        ghosts=0.04,
-        noise=0.5,
+        bright=0.03,
+        haze=0.03,
+        blurred=0.06,
+        debris=0.05,
+        noise=0.3,
+        lobed=0.15,
     ),
-    # 520 x 696 and 1040 x 1388, few and large, coarse chromatin
+    # 520 x 696, the same cells crowded, hazy, many dividing
+    "dividing": Fluorescence(
+        radius=12,
+        spread=0.2,
+        aspect=1.5,
+        wobble=0.06,
+        density=(0.17, 0.24),
+        touching=0.2,
+        patches=0.4,
+        ground=(15, 20),
+        light=(40, 55),
+        contrast=0.25,
+        dome=0.45,
+        chromatin=0.08,
+        grain=1.8,
+        lens=1.5,
+        bright=0.06,
+        haze=0.14,
+        blurred=0.2,
+        ghosts=0.08,
+        noise=0.45,
+        lobed=0.15,
+    ),
+    # 520 x 696, few and large, coarse chromatin
     "large": Fluorescence(
-        26,
-        0.12,
-        1.4,
-        0.03,
-        (0.07, 0.14),
-        0.1,
-        0.2,
-        (9, 20),
-        (90, 130),
-        0.18,
-        0.3,
-        1.0,
-        0.3,
-        2.4,
+        radius=24,
+        spread=0.12,
+        aspect=1.45,
+        wobble=0.025,
+        density=(0.07, 0.12),
+        touching=0.06,
+        patches=0.2,
+        ground=(9, 18),
+        light=(75, 120),
+        contrast=0.18,
+        dome=0.2,
+        chromatin=0.17,
+        grain=2.6,
         lens=1.0,
         bright=0.02,
         haze=0.04,
         blurred=0.03,
         debris=0.05,
-        noise=0.5,
+        noise=0.4,
+    ),
+    # 1040 x 1388, the largest
+    "huge": Fluorescence(
+        radius=47,
+        spread=0.1,
+        aspect=1.4,
+        wobble=0.02,
+        density=(0.07, 0.1),
+        touching=0.03,
+        ground=(8, 10),
+        light=(120, 140),
+        contrast=0.15,
+        dome=0.15,
+        chromatin=0.18,
+        grain=4.5,
+        lens=1.4,
+        bright=0.0,
+        haze=0.03,
+        blurred=0.0,
+        debris=0.0,
+        noise=0.45,
+        shot=0.02,
     ),
     # 360 x 360, dim and smooth, now and then a dividing one
     "dim": Fluorescence(
-        23,
-        0.2,
-        1.4,
-        0.07,
-        (0.24, 0.38),
-        0.35,
-        0.1,
-        (4, 6),
-        (17, 30),
-        0.14,
-        0.25,
-        1.0,
-        0.06,
-        2.5,
+        radius=24,
+        spread=0.22,
+        aspect=1.5,
+        wobble=0.065,
+        density=(0.27, 0.38),
+        touching=0.22,
+        patches=0.1,
+        ground=(4, 5.5),
+        light=(15, 24),
+        contrast=0.13,
+        dome=0.2,
+        chromatin=0.05,
+        grain=2.5,
         lens=1.3,
         bright=0.03,
         haze=0.02,
-        blurred=0.05,
+        blurred=0.04,
         debris=0.05,
-        noise=0.45,
-        shot=0.01,
+        noise=0.25,
+        shot=0.006,
+        lobed=0.25,
     ),
     # 512 x 640, noisy, of very different brightness: much lies below a global threshold
     "noisy": Fluorescence(
-        18,
-        0.35,
-        1.2,
-        0.04,
-        (0.07, 0.12),
-        0.25,
-        0.1,
-        (4, 7),
-        (12, 24),
-        0.75,
-        0.55,
-        1.05,
-        0.25,
-        3.0,
-        lens=1.8,
+        radius=18,
+        spread=0.35,
+        aspect=1.2,
+        wobble=0.04,
+        density=(0.07, 0.11),
+        touching=0.1,
+        patches=0.1,
+        ground=(4, 7),
+        light=(13, 24),
+        contrast=0.65,
+        dome=0.5,
+        margin=1.03,
+        chromatin=0.2,
+        grain=3.0,
+        lens=1.6,
         bright=0.04,
-        blurred=0.35,
-        ghosts=0.15,
-        noise=1.6,
-        shot=0.12,
+        blurred=0.25,
+        ghosts=0.12,
+        noise=1.5,
+        shot=0.06,
     ),
-    # 603 x 1272 and 260 x 347: the rim of an embryo, packed
+    # 603 x 1272: the rim of an embryo, packed
     "embryo": Fluorescence(
-        7.2,
-        0.16,
-        1.35,
-        0.06,
-        (0.05, 0.07),
-        0.0,
-        0.0,
-        (0, 1),
-        (30, 55),
-        0.35,
-        0.7,
-        1.0,
-        0.2,
-        2.0,
-        lens=1.2,
+        radius=6.6,
+        spread=0.12,
+        aspect=1.3,
+        wobble=0.04,
+        density=(0.055, 0.06),
+        ground=(0, 0.6),
+        light=(34, 50),
+        contrast=0.3,
+        dome=0.7,
+        chromatin=0.15,
         haze=0.45,
-        bright=0.02,
+        lens=1.1,
+        bright=0.01,
         blurred=0.2,
-        debris=0.02,
-        shot=0.12,
+        debris=0.01,
+        noise=0.4,
+        shot=0.08,
+    ),
+    # 260 x 347, packed tissue
+    "packed": Fluorescence(
+        radius=9,
+        aspect=1.25,
+        wobble=0.05,
+        density=(0.25, 0.32),
+        touching=0.3,
+        patches=0.4,
+        ground=(4, 7),
+        light=(45, 70),
+        contrast=0.35,
+        dome=0.6,
+        margin=1.05,
+        chromatin=0.18,
+        lens=1.5,
+        haze=0.2,
+        bright=0.02,
+        blurred=0.3,
+        ghosts=0.1,
     ),
 }
 
 
 def scene(
-    style: str, shape: tuple[int, int], rng: np.random.Generator
+    style: str,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    tile: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one fluorescence field.
 
@@ -298,6 +378,8 @@ def scene(
         Height and width, pixels.
     rng : numpy.random.Generator
         The source of chance.
+    tile : tuple of int, optional
+        Height and width of the tiles the field will be cut into: something then lies on each cut.
 
     Returns
     -------
@@ -308,6 +390,7 @@ def scene(
     """
     slide = STYLES[style]
     nuclei, bright = _population(slide, shape, rng, around=style == "embryo")
+    nuclei = stitch(nuclei, shape, tile or shape, rng)
     owner, depth = draw(nuclei, shape)
     grey = _expose(slide, nuclei, bright, owner, depth, rng)
     if style == "embryo":
@@ -323,7 +406,7 @@ def _population(
 ) -> tuple[list[Nucleus], np.ndarray]:
     """Return the placed nuclei and which of them are bright (dividing or dying)."""
     share = rng.uniform(*slide.density)
-    count = max(3, round(share * shape[0] * shape[1] / (np.pi * slide.radius**2)))
+    count = max(1, round(share * shape[0] * shape[1] / (np.pi * slide.radius**2)))
     nuclei = outlines(
         count,
         rng,
@@ -331,18 +414,27 @@ def _population(
         spread=slide.spread,
         aspect=slide.aspect,
         wobble=slide.wobble,
+        lobed=slide.lobed,
     )
     bright = rng.random(count) < slide.bright
     small = rng.uniform(0.45, 0.75, count)
+    ragged = tuple(0.07 * (rng.standard_normal(4) + 1j * rng.standard_normal(4)))
     nuclei = [
-        replace(n, radius=n.radius * s, aspect=n.aspect * rng.uniform(1, 1.7)) if b else n
+        replace(n, radius=n.radius * s, aspect=n.aspect * rng.uniform(1, 1.9), waves=ragged)
+        if b
+        else n
         for n, b, s in zip(nuclei, bright, small, strict=True)
     ]
     if around:
         nuclei = _rim(nuclei, shape, rng)
     else:
         nuclei = scatter(
-            nuclei, shape, rng, touching=slide.touching, accept=_patches(slide.patches, shape, rng)
+            nuclei,
+            shape,
+            rng,
+            touching=slide.touching,
+            gap=1.2,
+            accept=_patches(slide.patches, shape, rng),
         )
     shrunk = np.array([n.radius < 0.72 * slide.radius for n in nuclei])
     return nuclei, shrunk & (rng.random(len(nuclei)) < slide.bright / (slide.bright + 0.04))
@@ -368,9 +460,9 @@ def _rim(nuclei: list[Nucleus], shape: tuple[int, int], rng: np.random.Generator
 
     def accept(y: float, x: float) -> float:
         level = np.hypot((y - middle[0]) / tall, (x - middle[1]) / wide)
-        return float(0.62 < level < 1.0)
+        return float(0.7 < level < 1.0)
 
-    free = scatter(nuclei * 3, shape, rng, gap=0.94, accept=accept, tries=40)
+    free = scatter(nuclei, shape, rng, touching=0, gap=0.98, accept=accept, tries=80)
     return [
         replace(n, angle=np.arctan2((n.y - middle[0]) / tall**2, (n.x - middle[1]) / wide**2))
         for n in free
@@ -403,7 +495,7 @@ def _expose(
         emitted += _chromocentres(slide, nuclei, levels, shape, rng) * (owner > 0)
     defocused = _per_nucleus(rng.random(len(nuclei)) < slide.blurred, owner)
     image = blur(emitted * (1 - defocused), slide.lens)
-    image += blur(emitted * defocused, slide.lens + 0.14 * slide.radius)
+    image += blur(emitted * defocused, slide.lens + min(0.14 * slide.radius, 1.8))
     image += slide.haze * blur(emitted, 2.2 * slide.radius)
     image += _litter(slide, len(nuclei), light, shape, rng)
     image *= 1 + 0.08 * smooth_field(shape, 0.4 * max(shape), rng)

@@ -1,8 +1,8 @@
 """The pencils of the nuclei twin: outlines, layouts without overlap, smooth random fields.
 
-A nucleus is an ellipse whose radius is modulated by a few low-order Fourier terms. Nuclei are drawn in
-order, each in its own small window, and a later one gives way to those already there: so nuclei touch
-and never overlap, as in the annotations of BBBC038. Arrays are (y, x); lengths are pixels.
+A nucleus is an ellipse whose radius is modulated by a few low-order Fourier terms. Nuclei are drawn
+in order, each in its own small window, and a later one gives way to those already there: so nuclei
+touch and never overlap, as in the annotations of BBBC038. Arrays are (y, x); lengths are pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMALLEST = 12  # pixels: what is left of a nucleus below this is not labelled
 
 @dataclass(frozen=True)
 class Nucleus:
-    """One outline: centre and geometric mean radius (pixels), elongation, angle (radians), waves."""
+    """One outline: centre and mean radius (pixels), elongation, angle (radians), waves."""
 
     y: float
     x: float
@@ -48,6 +48,7 @@ def outlines(
     aspect: float = 1.3,
     wobble: float = 0.04,
     angle: float | None = None,
+    lobed: float = 0.06,
 ) -> list[Nucleus]:
     """Return nuclei at the origin: lognormal radii, elongations around ``aspect``, wavy outlines.
 
@@ -63,6 +64,8 @@ def outlines(
         Median long over short axis; size of the Fourier terms 2 to 5 as a share of the radius.
     angle : float or None
         A common direction (radians) around which the nuclei lie; None: any direction.
+    lobed : float
+        Share of the nuclei with deep lobes: beans, hearts, dumb-bells.
 
     Examples
     --------
@@ -76,6 +79,8 @@ def outlines(
     if angle is not None:
         angles = angle + 0.25 * rng.standard_normal(count)
     sizes = 0.6 * wobble / np.array([0.7, 1.0, 1.8, 3.0])
+    sizes = sizes * np.where(rng.random((count, 1)) < lobed, (5.0, 4.0, 3.0, 1.0), 1.0)
+    sizes = np.minimum(sizes, 0.17)
     waves = sizes * (rng.standard_normal((count, 4)) + 1j * rng.standard_normal((count, 4)))
     return [
         Nucleus(0.0, 0.0, float(r), float(a), float(t), tuple(w))
@@ -92,8 +97,9 @@ def scatter(
     gap: float = 1.1,
     accept: Callable[[float, float], float] | None = None,
     tries: int = 25,
+    rows: bool = False,
 ) -> list[Nucleus]:
-    """Place nuclei in a field: some against an earlier one, the others apart; what does not fit goes.
+    """Place nuclei in a field: some against an earlier one, the others apart; misfits go.
 
     Parameters
     ----------
@@ -107,6 +113,10 @@ def scatter(
         Nuclei that do not touch stay this many mean radii apart.
     accept : callable, optional
         ``accept(y, x)``: the chance that a nucleus may lie there.
+    tries : int
+        How many places are tried for a nucleus before it is left out.
+    rows : bool
+        Nuclei that touch stand side by side, as in a lining of tall cells.
     """
     placed: list[Nucleus] = []
     centres, sizes = np.empty((len(nuclei), 2)), np.empty(len(nuclei))
@@ -116,7 +126,7 @@ def scatter(
             count, host = len(placed), -1
             if count and rng.random() < touching:
                 host = int(rng.integers(max(0, count - 12), count))
-                y, x = _beside(placed[host], nucleus, rng)
+                y, x = _beside(placed[host], nucleus, rng, rows)
             else:
                 y, x = rng.uniform(-0.6 * size, np.add(shape, 0.6 * size))
             if not _inside(y, x, shape, size) or (accept and rng.random() > accept(y, x)):
@@ -131,13 +141,49 @@ def scatter(
     return placed
 
 
+def stitch(
+    nuclei: list[Nucleus], shape: tuple[int, int], tile: tuple[int, int], rng: np.random.Generator
+) -> list[Nucleus]:
+    """Move nuclei onto the cuts between tiles that none crosses, so that neighbours can be matched.
+
+    Parameters
+    ----------
+    nuclei : list of Nucleus
+        Placed in a field of ``shape``.
+    shape, tile : tuple of int
+        Height and width of the field and of the tiles it will be cut into, pixels.
+
+    Returns
+    -------
+    list of Nucleus
+        The same nuclei in the same order; of each bare cut the two nearest lie on it.
+    """
+    nuclei = list(nuclei)
+    centres = np.array([(n.y, n.x) for n in nuclei])
+    sizes = np.array([n.radius for n in nuclei])
+    for axis in (0, 1):
+        across, along = centres[:, axis], centres[:, 1 - axis]
+        for cut in range(tile[axis], shape[axis], tile[axis]):
+            for start in range(0, shape[1 - axis], tile[1 - axis]):
+                beside = (along > start) & (along < start + tile[1 - axis])
+                order = np.argsort(np.where(beside, np.abs(across - cut) - 0.5 * sizes, np.inf))
+                for index in order[: min(2, int(beside.sum()))]:
+                    if abs(across[index] - cut) > 0.5 * sizes[index]:
+                        across[index] = cut + rng.uniform(-0.4, 0.4) * sizes[index]
+    return [replace(n, y=float(y), x=float(x)) for n, (y, x) in zip(nuclei, centres, strict=True)]
+
+
 def _inside(y: float, x: float, shape: tuple[int, int], size: float) -> bool:
     return -0.6 * size < y < shape[0] + 0.6 * size and -0.6 * size < x < shape[1] + 0.6 * size
 
 
-def _beside(host: Nucleus, guest: Nucleus, rng: np.random.Generator) -> tuple[float, float]:
+def _beside(
+    host: Nucleus, guest: Nucleus, rng: np.random.Generator, rows: bool
+) -> tuple[float, float]:
     """Return a centre at which the guest's outline just meets, or slightly dents, the host's."""
     direction = rng.uniform(0, 2 * np.pi)
+    if rows:
+        direction = host.angle + np.pi * (rng.integers(2) + 0.5) + 0.25 * rng.standard_normal()
     distance = (host.reach(direction) + guest.reach(direction)) * rng.uniform(0.8, 1.0)
     return host.y + distance * np.sin(direction), host.x + distance * np.cos(direction)
 
@@ -175,7 +221,7 @@ def draw(nuclei: list[Nucleus], shape: tuple[int, int]) -> tuple[np.ndarray, np.
 
 
 def radial(nucleus: Nucleus, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Return the window of a nucleus in the field and, in it, the distance in units of its outline."""
+    """Return the window of a nucleus in the field and, in it, the depth: 1 at its outline."""
     reach = nucleus.extent + 1
     top, left = max(0, int(nucleus.y - reach)), max(0, int(nucleus.x - reach))
     bottom = max(top, min(shape[0], int(nucleus.y + reach) + 2))
@@ -219,7 +265,7 @@ def consecutive(labels: np.ndarray, smallest: int = SMALLEST) -> np.ndarray:
 
 
 def smooth_field(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a random field of mean 0 and standard deviation about 1 that varies over ``scale`` pixels.
+    """Return a random field, mean 0, standard deviation about 1, varying over ``scale`` pixels.
 
     Wide fields are drawn coarsely and interpolated, so the cost hardly depends on the scale.
 
@@ -236,7 +282,7 @@ def smooth_field(shape: tuple[int, int], scale: float, rng: np.random.Generator)
 
 
 def enlarge(coarse: np.ndarray, shape: tuple[int, int], step: float) -> np.ndarray:
-    """Interpolate a coarse (y, x) grid, one sample every ``step`` pixels, to a field of ``shape``."""
+    """Interpolate a coarse (y, x) grid, a sample every ``step`` pixels, to a field of ``shape``."""
     for axis in (0, 1):
         place = np.arange(shape[axis], dtype=np.float32) / np.float32(step)
         low = np.minimum(place.astype(np.intp), coarse.shape[axis] - 2)
