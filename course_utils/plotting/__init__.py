@@ -1,0 +1,45 @@
+"""Figures of the course: what a segmentation looks like, and how its scores compare.
+
+Functions that draw one panel take ``ax=None`` and return the axes; functions that lay out several
+panels return the figure. Nothing is displayed until `show` is called with the figure and its
+alt text. Colours are those of Okabe and Ito, told apart with every kind of colour vision; where a
+colour carries meaning, a line style or a marker carries it too.
+"""
+
+from .charts import ap_curve, bland_altman, compare, curves, intervals, spread, table
+from .display import is_static, png, show
+from .images import (
+    colour_instances,
+    contour_overlay,
+    displayable,
+    gallery,
+    instance_overlay,
+    montage,
+    scale_bar,
+    watershed_steps,
+)
+from .viewers import explore, gallery_viewer, watershed_explorer
+
+__all__ = [
+    "ap_curve",
+    "bland_altman",
+    "colour_instances",
+    "compare",
+    "contour_overlay",
+    "curves",
+    "displayable",
+    "explore",
+    "gallery",
+    "gallery_viewer",
+    "instance_overlay",
+    "intervals",
+    "is_static",
+    "montage",
+    "png",
+    "scale_bar",
+    "show",
+    "spread",
+    "table",
+    "watershed_explorer",
+    "watershed_steps",
+]

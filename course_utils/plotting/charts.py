@@ -1,0 +1,337 @@
+"""Charts of scores: training curves, precision, counts, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from numpy.typing import ArrayLike
+
+from ..errors import ParameterError
+from ..metrics import THRESHOLDS, Interval
+from .display import DASHES, MARKERS, SERIES, WIDTH
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.8)) -> Axes:
+    """Return the axes, or new ones, with the frame open above and to the right."""
+    if ax is None:
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _style(i: int) -> dict[str, Any]:
+    """Return colour, marker and line style of the i-th series."""
+    return {
+        "color": SERIES[i % len(SERIES)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "linestyle": DASHES[i % len(DASHES)],
+    }
+
+
+def curves(
+    history: Any, metric: str = "loss", ax: Axes | None = None, best: str | None = None
+) -> Axes:
+    """Draw a number over the epochs, for training and validation, the best epoch marked.
+
+    Parameters
+    ----------
+    history : keras History or mapping
+        ``history.history``, or a mapping of names to one number an epoch.
+    metric : str
+        The name; ``val_<metric>`` is drawn as well when it is there.
+    ax : matplotlib.axes.Axes, optional
+    best : {"min", "max"}, optional
+        Which end is good; without it, low for names with "loss" in them and high for others.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        When the history has no such name.
+    """
+    numbers = getattr(history, "history", history)
+    if metric not in numbers:
+        raise ParameterError(
+            f"the history has no {metric!r}, found {', '.join(sorted(numbers))}: pick one of those"
+        )
+    ax = _axes(ax)
+    names = {metric: "training", f"val_{metric}": "validation"}
+    for i, (key, name) in enumerate(names.items()):
+        if key in numbers:
+            epochs = np.arange(1, len(numbers[key]) + 1)
+            ax.plot(epochs, numbers[key], **_style(i) | {"markersize": 3.5}, label=name)
+    judged = f"val_{metric}" if f"val_{metric}" in numbers else metric
+    best = best or ("min" if "loss" in metric else "max")
+    _mark_best(ax, np.asarray(numbers[judged], dtype=float), best)
+    ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(0.5, len(numbers[metric]) + 0.5)
+    ax.set_title(f"{metric.replace('_', ' ').capitalize()} over the epochs", fontsize=11)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def _mark_best(ax: Axes, values: np.ndarray, best: str) -> None:
+    """Mark the epoch with the best value by a line and a ring."""
+    if not np.isfinite(values).any():
+        return
+    at = int(np.nanargmin(values) if best == "min" else np.nanargmax(values))
+    ax.axvline(at + 1, color="0.6", linewidth=1, zorder=0)
+    ax.plot(
+        at + 1,
+        values[at],
+        "o",
+        markersize=10,
+        markerfacecolor="none",
+        markeredgecolor="black",
+        label=f"best: epoch {at + 1}, {values[at]:.3f}",
+    )
+
+
+def ap_curve(
+    methods: Mapping[str, ArrayLike],
+    thresholds: ArrayLike = THRESHOLDS,
+    ax: Axes | None = None,
+    title: str = "How many nuclei are found, the stricter the outline is judged",
+) -> Axes:
+    """Draw average precision against the IoU asked for, one line a method.
+
+    Parameters
+    ----------
+    methods : mapping of str to array, shape (n_thresholds,) or (n_cases, n_thresholds)
+        What `metrics.average_precision` returned; cases are averaged.
+    thresholds : array_like of float, shape (n_thresholds,)
+    ax : matplotlib.axes.Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    for i, (name, values) in enumerate(methods.items()):
+        mean = np.atleast_2d(np.asarray(values, dtype=float)).mean(axis=0)
+        label = f"{name} (mean {mean.mean():.3f})"
+        ax.plot(thresholds, mean, **_style(i), markersize=5, label=label)
+    ax.set(xlabel="IoU a match has to exceed", ylabel="AP = TP / (TP + FP + FN)", ylim=(0, 1.02))
+    ax.set_title(title, fontsize=11)
+    ax.grid(axis="y", color="0.9")
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def bland_altman(
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    kinds: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    title: str = "Do predicted counts agree with true counts?",
+) -> Axes:
+    """Draw the difference of two counts against their mean, with the limits of agreement.
+
+    Parameters
+    ----------
+    truth, prediction : array_like, shape (n_cases,)
+        True and predicted number of instances of each image.
+    kinds : sequence of str, shape (n_cases,), optional
+        Kind of each image: one marker and colour each.
+    ax : matplotlib.axes.Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    References
+    ----------
+    J. M. Bland, D. G. Altman, "Statistical methods for assessing agreement between two methods of
+    clinical measurement", The Lancet 327, 1986: limits are mean +- 1.96 standard deviations.
+    """
+    truth, prediction = np.asarray(truth, dtype=float), np.asarray(prediction, dtype=float)
+    ax = _axes(ax)
+    middle, difference = (truth + prediction) / 2, prediction - truth
+    kinds = np.full(len(truth), "images") if kinds is None else np.asarray(kinds)
+    for i, kind in enumerate(dict.fromkeys(kinds.tolist())):
+        which = kinds == kind
+        how = _style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
+        ax.plot(middle[which], difference[which], **how, label=f"{kind} ({which.sum()})")
+    _agreement_lines(ax, difference)
+    if middle.min() > 0 and middle.max() > 20 * middle.min():
+        _log_ticks(ax)
+    ax.set(xlabel="mean of true and predicted count", ylabel="predicted - true count")
+    ax.set_title(title, fontsize=11)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
+    ax.legend(frameon=False, fontsize=9, ncols=4, **below)
+    return ax
+
+
+def _agreement_lines(ax: Axes, difference: np.ndarray) -> None:
+    """Draw the mean difference and the limits of agreement, labelled at the right end."""
+    mean = difference.mean()
+    spread_ = 1.96 * difference.std(ddof=1) if len(difference) > 1 else 0.0
+    ax.axhline(0, color="0.8", linewidth=1, zorder=0)
+    lines = {"mean": mean, "mean + 1.96 SD": mean + spread_, "mean - 1.96 SD": mean - spread_}
+    for name, value in lines.items():
+        ax.axhline(value, color="0.25", linewidth=1, linestyle="-" if name == "mean" else "--")
+        ax.annotate(
+            f"{name}\n{value:+.1f}",
+            (1.01, value),
+            xycoords=("axes fraction", "data"),
+            fontsize=8,
+            va="center",
+        )
+
+
+def _log_ticks(ax: Axes) -> None:
+    """Make the x axis logarithmic with plain numbers at 1, 2, 5, 10, 20, ..."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def spread(
+    values: ArrayLike,
+    kinds: Sequence[str],
+    ax: Axes | None = None,
+    xlabel: str = "nuclei in an image",
+    title: str = "",
+    log: bool = False,
+) -> Axes:
+    """Draw each case's number as a dot, one row a kind, with the median.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n_cases,)
+    kinds : sequence of str, shape (n_cases,)
+    ax : matplotlib.axes.Axes, optional
+    xlabel, title : str
+    log : bool
+        Whether the axis is logarithmic.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    values, kinds = np.asarray(values, dtype=float), np.asarray(kinds)
+    rows = list(dict.fromkeys(kinds.tolist()))
+    ax = _axes(ax, (6.4, 1.3 + 0.55 * len(rows)))
+    rng = np.random.default_rng(0)  # jitter only
+    for i, kind in enumerate(rows):
+        which = values[kinds == kind]
+        how = _style(i) | {"linestyle": "none", "alpha": 0.5, "markersize": 4}
+        ax.plot(which, i + rng.uniform(-0.22, 0.22, len(which)), **how)
+        ax.plot([np.median(which)] * 2, [i - 0.34, i + 0.34], color="black", linewidth=2)
+    ax.set_yticks(range(len(rows)), [f"{kind} ({np.sum(kinds == kind)})" for kind in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    if log:
+        _log_ticks(ax)
+    ax.set(xlabel=f"{xlabel} (bar: median)")
+    ax.set_title(title, fontsize=11)
+    return ax
+
+
+def intervals(
+    methods: Mapping[str, Interval], ax: Axes | None = None, xlabel: str = "", title: str = ""
+) -> Axes:
+    """Draw a dot with its interval for each method, first method on top.
+
+    Parameters
+    ----------
+    methods : mapping of str to metrics.Interval
+    ax : matplotlib.axes.Axes, optional
+    xlabel : str
+        Name of the score.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax, (6.4, 1.2 + 0.38 * len(methods)))
+    for i, found in enumerate(methods.values()):
+        how = _style(i) | {"linestyle": "-", "markersize": 7}
+        ax.plot([found.low, found.high], [i, i], color=how["color"], linewidth=2)
+        ax.plot(found.value, i, **how)
+        ax.annotate(
+            f"{found.value:.3f}",
+            (found.value, i),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    ax.set_yticks(range(len(methods)), list(methods))
+    ax.set_ylim(len(methods) - 0.5, -0.7)
+    ax.margins(x=0.1)
+    ax.grid(axis="x", color="0.9")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.set(xlabel=xlabel)
+    ax.set_title(title, fontsize=11)
+    return ax
+
+
+def compare(
+    scores: Mapping[str, Mapping[str, Interval]],
+    title: str = "Each method's scores with 95 % intervals",
+) -> Figure:
+    """Return a figure with one panel a score, each with a dot and an interval a method.
+
+    Parameters
+    ----------
+    scores : mapping of score name to mapping of method name to metrics.Interval
+        All scores have the same methods, in the same order.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_methods = len(next(iter(scores.values())))
+    fig, axes = plt.subplots(
+        1,
+        len(scores),
+        figsize=(WIDTH, 1.3 + 0.42 * n_methods),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (name, methods) in zip(axes.flat, scores.items(), strict=True):
+        intervals(methods, ax, xlabel=name)
+    fig.suptitle(title, fontsize=11)
+    return fig
+
+
+def table(scores: Mapping[str, Mapping[str, Interval]]) -> pd.DataFrame:
+    """Return the same scores as text, "0.742 (0.701 to 0.780)": a row a method, a column a score.
+
+    Parameters
+    ----------
+    scores : mapping of score name to mapping of method name to metrics.Interval
+
+    Returns
+    -------
+    pandas.DataFrame of str
+
+    Examples
+    --------
+    >>> table({"Dice": {"Otsu": Interval(0.857, 0.81, 0.9, n=44)}}).loc["Otsu", "Dice"]
+    '0.857 (0.810 to 0.900)'
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: {m: str(found) for m, found in methods.items()} for name, methods in scores.items()}
+    )
