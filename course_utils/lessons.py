@@ -24,7 +24,7 @@ from .errors import CourseError, ParameterError
 from .execution import Outcome
 from .parameters import PROFILES, nearest
 
-FRAME = ("header", "box", "setup")  # the tags of the cells that are made here
+Measures = dict[str, float]  # "seconds" and "peak_rss_mb"
 MEANT_FOR = {
     "sample": "offline twin",
     "cpu": "real images, a part of them",
@@ -77,7 +77,7 @@ def get(name: str) -> Lesson:
     return table()[name]
 
 
-def measured() -> dict[str, dict[str, dict[str, float]]]:
+def measured() -> dict[str, dict[str, Measures]]:
     """Return lesson -> profile -> ``seconds`` and ``peak_rss_mb``, as they were last measured."""
     return json.loads(_file("measured.json"))
 
@@ -124,12 +124,27 @@ def checked(repository: str, ref: str) -> Source:
     return Source(repository, ref)
 
 
-def frame(lesson: Lesson, published: Source | None = None) -> dict[str, str]:
-    """Return the sources of the cells made from the table, by tag."""
+def frame(
+    lesson: Lesson,
+    published: Source | None = None,
+    times: Mapping[str, Mapping[str, Measures]] | None = None,
+) -> dict[str, str]:
+    """Return the sources of the cells made from the table, by tag.
+
+    Parameters
+    ----------
+    lesson
+        A row of the table.
+    published
+        Where the links lead; None means what ``pyproject.toml`` says.
+    times
+        Lesson to profile to what was measured; None means ``measured.json``.
+    """
     published = source() if published is None else published
+    times = measured() if times is None else times
     return {
         "header": header(lesson, published),
-        "box": box(lesson, measured().get(lesson.id, {})),
+        "box": box(lesson, times.get(lesson.id, {})),
         "setup": setup_source(lesson, published),
     }
 
@@ -159,7 +174,7 @@ def _links(lesson: Lesson, published: Source) -> str:
     return " · ".join(f"[{name}]({address})" for name, address in links.items())
 
 
-def box(lesson: Lesson, times: Mapping[str, Mapping[str, float]]) -> str:
+def box(lesson: Lesson, times: Mapping[str, Measures]) -> str:
     """Return the second cell (Markdown): goals, what to know, time and memory, data.
 
     Parameters
@@ -192,7 +207,7 @@ def box(lesson: Lesson, times: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-def _profile_rows(times: Mapping[str, Mapping[str, float]], datasets: list) -> list[str]:
+def _profile_rows(times: Mapping[str, Measures], datasets: list) -> list[str]:
     rows = ["| profile | data | time on 2 cores | memory | download |", "|---|---|---|---|---|"]
     for profile in PROFILES:
         found = times.get(profile)
@@ -202,13 +217,13 @@ def _profile_rows(times: Mapping[str, Mapping[str, float]], datasets: list) -> l
     return rows
 
 
-def _measures(found: Mapping[str, float]) -> str:
+def _measures(found: Measures) -> str:
     """Write time and memory rounded, so that a second measurement rarely changes the cell.
 
     Examples
     --------
     >>> _measures({"seconds": 97.0, "peak_rss_mb": 1432})
-    'about 2 min | 1.4 GB'
+    'about 1.5 min | 1.4 GB'
     """
     half_minutes = max(1, round(found["seconds"] / 30))
     time = f"{half_minutes / 2:.1f}".removesuffix(".0")
@@ -288,12 +303,17 @@ def _wanted(lesson: Lesson) -> str:
     return "\n".join(lines)
 
 
-def record(profile: str, outcomes: Iterable[Outcome]) -> None:
-    """Keep time and memory of the lessons that ended well in ``measured.json`` of the checkout."""
+def with_outcome(profile: str, outcome: Outcome) -> dict[str, dict[str, Measures]]:
+    """Return `measured` with time and memory of one more lesson that ended well."""
     found = measured()
+    measures = {"seconds": outcome.seconds, "peak_rss_mb": outcome.peak_rss_mb}
+    found.setdefault(outcome.lesson, {})[profile] = measures
+    return found
+
+
+def record(profile: str, outcomes: Iterable[Outcome]) -> None:
+    """Keep time and memory of the lessons that ended well in ``measured.json``."""
     for outcome in outcomes:
         if outcome.status == "done" and outcome.lesson in table():
-            profiles = found.setdefault(outcome.lesson, {})
-            profiles[profile] = {"seconds": outcome.seconds, "peak_rss_mb": outcome.peak_rss_mb}
-    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
-    paths.atomic_write(Path(__file__).with_name("measured.json"), text)
+            text = json.dumps(with_outcome(profile, outcome), indent=1, sort_keys=True)
+            paths.atomic_write(Path(__file__).with_name("measured.json"), text + "\n")

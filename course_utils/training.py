@@ -18,7 +18,7 @@ from typing import Any
 from .errors import ParameterError
 from .paths import atomic_write
 
-STATIC = "COURSE_STATIC"  # set to 1 when the outputs will be stored or read later, not watched
+STATIC = "COURSE_STATIC"  # set when outputs are stored or read later, not watched
 _OUT_OF_MEMORY = (
     "memoryerror",
     "out of memory",
@@ -169,7 +169,7 @@ class Line:
 
     def __init__(self, epochs: int, width: int = 24):
         self.epochs, self.width = epochs, width
-        self.live = os.environ.get(STATIC) != "1"
+        self.live = os.environ.get(STATIC, "") in ("", "0")
         self.epoch, self.text = 0, ""
 
     def start_epoch(self, epoch: int, logs: dict | None = None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from ..errors import CourseError, LessonFailed
-from . import runs
+from . import data, notebooks, runs
 
 app = typer.Typer(
     help="Deep learning for medical images: run, save and check the lessons, fetch their data.",
@@ -20,7 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data.app, name="data")
 runs.add_to(app)
+notebooks.add_to(app)
 
 
 def main(words: Sequence[str] | None = None) -> None:

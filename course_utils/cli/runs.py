@@ -12,7 +12,7 @@ import typer
 
 from .. import lessons, paths, report, runs
 from ..errors import LessonFailed, ParameterError
-from ..execution import Outcome
+from ..execution import Outcome, Report
 from ..runtime import minutes
 
 Lessons = Annotated[
@@ -128,6 +128,10 @@ class Display:
 
     def __exit__(self, *error: object) -> None:
         self.bars.stop()
+
+    def of(self, lesson: str) -> Report:
+        """Return what shows the cells of one lesson."""
+        return lambda cell, cells: self.cell(lesson, cell, cells)
 
     def cell(self, lesson: str, cell: int, cells: int) -> None:
         """Show that a cell of a lesson starts; called from several threads."""

@@ -1,0 +1,61 @@
+"""``course save``, ``check``, ``students`` and ``links``: the stored lessons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import lessons, paths, rules, runs, save
+from ..errors import NotebookError
+from ..runtime import minutes
+from .runs import Display, Lessons
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command("save")(store)
+    app.command("check")(check)
+    app.command("students")(students)
+    app.command("links")(links)
+
+
+def store(lesson: Lessons = None) -> None:
+    """Run lessons on the sample profile and store them with their outputs."""
+    for path in runs.find(paths.notebooks_dir(), lesson or ()):
+        with Display() as display:
+            outcome = save.save(path, display.of(path.stem))
+        print(f"{path.stem:32} stored  {minutes(outcome.seconds)}")
+
+
+def check(lesson: Lessons = None) -> None:
+    """Hold the stored lessons against the rules."""
+    notebooks = runs.find(paths.notebooks_dir(), lesson or ())
+    findings = [finding for path in notebooks for finding in rules.check_file(path)]
+    for finding in findings:
+        print(finding)
+    if findings:
+        raise NotebookError(
+            f"expected lessons that keep every rule, found {len(findings)} breaches"
+        )
+    print(f"{len(notebooks)} lesson{'s' * (len(notebooks) != 1)}: every rule is kept")
+
+
+def students(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="where the copies go")],
+) -> None:
+    """Copy the lessons for a class: without solutions and without outputs."""
+    written = save.students(runs.find(paths.notebooks_dir()), folder)
+    print(f"{len(written)} lesson{'s' * (len(written) != 1)} without solutions in {folder}")
+
+
+def links(
+    repository: Annotated[str, typer.Argument(metavar="OWNER/REPO", help="on GitHub")],
+    ref: Annotated[str, typer.Option(help="branch or tag")] = "main",
+) -> None:
+    """Name the repository from which Colab and Binder take the course, in every lesson."""
+    published = lessons.checked(repository, ref)
+    root = paths.notebooks_dir().parent
+    save.link(runs.find(root / "notebooks"), root / "pyproject.toml", published)
+    print(f"the lessons link to {repository} at {ref}")
