@@ -72,10 +72,10 @@ STYLES: dict[str, Fluorescence] = {
         contrast=0.25,
         dome=0.75,
         margin=1.1,
-        chromatin=0.26,
-        grain=2.6,
+        chromatin=0.34,
+        grain=2.2,
         spots=4,
-        lens=1.4,
+        lens=1.3,
         haze=0.14,
         bright=0.02,
         blurred=0.25,
@@ -241,8 +241,8 @@ STYLES: dict[str, Fluorescence] = {
         light=(75, 120),
         contrast=0.18,
         dome=0.2,
-        chromatin=0.17,
-        grain=2.6,
+        chromatin=0.2,
+        grain=2.0,
         lens=1.0,
         bright=0.02,
         haze=0.04,
@@ -262,8 +262,8 @@ STYLES: dict[str, Fluorescence] = {
         light=(120, 140),
         contrast=0.15,
         dome=0.15,
-        chromatin=0.18,
-        grain=4.5,
+        chromatin=0.2,
+        grain=3.2,
         lens=1.4,
         bright=0.0,
         haze=0.03,
@@ -418,7 +418,7 @@ def _population(
     )
     bright = rng.random(count) < slide.bright
     small = rng.uniform(0.45, 0.75, count)
-    ragged = tuple(0.07 * (rng.standard_normal(4) + 1j * rng.standard_normal(4)))
+    ragged = tuple(0.055 * (rng.standard_normal(4) + 1j * rng.standard_normal(4)))
     nuclei = [
         replace(n, radius=n.radius * s, aspect=n.aspect * rng.uniform(1, 1.9), waves=ragged)
         if b
@@ -513,7 +513,7 @@ def _profile(
     rho = depth * slide.margin
     dome = np.sqrt(np.clip(1 - rho**2, 0, 1))
     flat = np.clip((1 - rho) * 0.5 * slide.radius + 0.35, 0, 1)
-    texture = smooth_field(shape, slide.grain, rng) + 0.7 * smooth_field(
+    texture = smooth_field(shape, slide.grain, rng) + 0.45 * smooth_field(
         shape, 0.35 * slide.radius, rng
     )
     inside = ((1 - slide.dome) + slide.dome * dome) * flat * (depth < 1)
