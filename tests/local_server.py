@@ -14,8 +14,9 @@ _PIECE = 1 << 14
 class Answer:
     """How to answer one request.
 
-    ``cut_at`` and ``stall_at`` count bytes of this answer's body, ``claim`` is the Content-Length to
-    state, ``drip`` the seconds between single bytes, ``ranges`` whether Range headers are heeded.
+    ``cut_at`` and ``stall_at`` count bytes of this answer's body, ``claim`` is the Content-Length
+    to state, ``drip`` the seconds between single bytes, ``ranges`` whether Range headers are heeded
+    and ``range_start`` the start to state in place of the true one.
     """
 
     body: bytes = b""

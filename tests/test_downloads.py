@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import random
 import signal
 import stat
 import subprocess
@@ -28,52 +27,9 @@ from course_utils.downloads.folders import MARKER
 from course_utils.errors import DataError, DownloadError, ManifestError
 from course_utils.manifests import Archive, Manifest, Members
 from tests.local_server import Answer, LocalServer
+from tests.toy_dataset import BODY, CASES, FILES, NOISE, fill, manifest_for, sha256, zip_of
 
 QUICK = downloads.Patience(connect=2, read=0.3, slowest=2000, attempts=2, pause=0.01)
-CASES = 3
-NOISE = random.Random(0).randbytes(40_000)
-
-
-def zip_of(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as target:
-        for name, content in files.items():
-            target.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()
-
-
-FILES = {f"cases/{number}.bin": NOISE + bytes([number]) for number in range(CASES)}
-BODY = zip_of(FILES)
-
-
-def sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def manifest_for(*urls: str, checksum: str = sha256(BODY), **changes) -> Manifest:
-    """Return the manifest of a made-up dataset "toy": three files in one zip."""
-    archive = {
-        "file": "toy.zip",
-        "urls": list(urls),
-        "checksum": checksum,
-        "unpack": "zip",
-        "unpacked_bytes_max": 1_000_000,
-    } | changes.pop("archive", {})
-    fields = {
-        "name": "toy",
-        "title": "A made-up dataset",
-        "homepage": "https://example.org/toy",
-        "licence": {"name": "CC0", "url": "https://example.org/cc0", "forbids": ["selling it"]},
-        "citation": "Nobody (2020)",
-        "archives": [archive],
-        "layout": [{"glob": "cases/*.bin", "what": "cases", "count": CASES}],
-        "cases": {"release": CASES, "unit": "case", "groups": "case", "glob": "cases/*.bin"},
-        "labels": {0: "nothing"},
-        "traps": [],
-        "twin": "toy",
-        "lessons": ["05_unet_nuclei"],
-    }
-    return Manifest.model_validate(fields | changes)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +153,10 @@ def test_a_bad_mirror_is_named_and_the_next_one_used(server, tmp_path, bad, aske
     with pytest.raises(DownloadError) as caught:
         get(manifest_for(url), tmp_path / "alone")
     line = str(caught.value)
-    assert f"{url} " in line and reason in line and "toy.zip" in line and "\n" not in line
+    assert f"{url} " in line
+    assert reason in line
+    assert "toy.zip" in line
+    assert "\n" not in line
     assert str(tmp_path / "alone" / "downloads" / "toy") in line
     assert server.asked("/bad") == asked
     assert_nothing_made(tmp_path / "alone")
@@ -284,7 +243,9 @@ def test_the_licence_is_shown_once_before_the_first_byte(server, tmp_path):
             )
     assert len(told) == 1
     text, asked_before = told[0]
-    assert "CC0" in text and "not allowed: selling it" in text and not asked_before
+    assert "CC0" in text
+    assert "not allowed: selling it" in text
+    assert not asked_before
 
 
 def test_without_consent_nothing_is_asked_for(server, tmp_path):
@@ -318,7 +279,8 @@ def test_a_wrong_file_put_there_by_hand_is_named(tmp_path, content, checksum, si
     manifest = manifest_for("https://example.org/a", checksum=checksum, archive={"bytes": size})
     with pytest.raises(DownloadError) as caught:
         get(manifest, tmp_path)
-    assert str(place) in str(caught.value) and line in str(caught.value)
+    assert str(place) in str(caught.value)
+    assert line in str(caught.value)
 
 
 def test_a_full_disk_is_told_before_anything_is_asked(server, tmp_path, monkeypatch):
@@ -348,7 +310,9 @@ def test_what_is_already_there_is_never_written_over(server, tmp_path):
     other.write_text("mine")
     with pytest.raises(DataError, match="is in the way"):
         get(manifest, tmp_path / "other")
-    assert part.read_bytes() == b"mine" and other.read_text() == "mine" and not server.seen
+    assert part.read_bytes() == b"mine"
+    assert other.read_text() == "mine"
+    assert not server.seen
 
 
 def test_a_record_that_is_no_json_is_named(tmp_path):
@@ -366,7 +330,8 @@ import sys, time
 from pathlib import Path
 from course_utils import downloads
 from course_utils.downloads import archives
-from tests.test_downloads import get, manifest_for
+from tests.test_downloads import get
+from tests.toy_dataset import manifest_for
 if sys.argv[3] == "slowly":
     write = archives.Writer.write
     def slowly(self, *args):
@@ -570,7 +535,8 @@ def test_members_are_chosen_and_renamed_by_the_first_rule_that_fits(tmp_path):
     rules = [Members(prefix="top/x/", into="x/"), Members(prefix="z", into="")]
     rows = unpack(tmp_path / "a.zip", tmp_path / "target", "zip", rules)
     assert [row.path for row in rows] == ["x/1.txt"]
-    assert rows[0].sha256 == hashlib.sha256(b"x").hexdigest() and rows[0].size == 1
+    assert rows[0].sha256 == hashlib.sha256(b"x").hexdigest()
+    assert rows[0].size == 1
 
 
 def test_a_refused_archive_is_set_aside_and_nothing_half_made_stays(server, tmp_path):
@@ -583,12 +549,6 @@ def test_a_refused_archive_is_set_aside_and_nothing_half_made_stays(server, tmp_
 
 
 # --- folders that are there ----------------------------------------------------------------------
-
-
-def fill(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
 
 
 def test_find_takes_the_named_folder_then_the_root_itself(tmp_path):
@@ -684,7 +644,8 @@ def test_kaggle_is_copied_once_and_its_content_recorded(tmp_path, monkeypatch):
     fake_kagglehub(monkeypatch, lambda handle: asked.append(handle) or str(cache))
     folder = get(kaggle_manifest(), tmp_path / "root")
     assert_whole(folder)
-    assert not (folder / "again").exists() and asked == ["someone/toy"]
+    assert not (folder / "again").exists()
+    assert asked == ["someone/toy"]
 
     folder.rename(tmp_path / "elsewhere")
     fill(cache, {"cases/0.bin": b"changed"})
@@ -701,8 +662,10 @@ def test_a_kaggle_error_is_one_line_that_says_where_a_file_by_hand_belongs(tmp_p
     with pytest.raises(DownloadError) as caught:
         get(kaggle_manifest(), tmp_path)
     line = str(caught.value)
-    assert "kaggle.com/datasets/someone/toy" in line and "(no network)" in line
-    assert str(tmp_path / "downloads" / "toy" / "toy.zip") in line and "\n" not in line
+    assert "kaggle.com/datasets/someone/toy" in line
+    assert "(no network)" in line
+    assert str(tmp_path / "downloads" / "toy" / "toy.zip") in line
+    assert "\n" not in line
 
 
 def test_a_kaggle_archive_put_there_by_hand_is_used(tmp_path, monkeypatch):

@@ -250,7 +250,8 @@ class _Job:
                 reasons.append(f"{url} {reason}")
         raise DownloadError(
             f"{archive.file} of {self.manifest.name} could not be downloaded "
-            f"({'; '.join(reasons)}): run the command again later, or put the file into {self.folder} by hand"
+            f"({'; '.join(reasons)}): run the command again later, or put the file into "
+            f"{self.folder} by hand"
         )
 
     def _fetch_from(self, url: str, path: Path, archive: Archive) -> None:

@@ -261,7 +261,7 @@ def _content_range(text: str) -> tuple[int | None, int | None]:
 
 
 def _steady(response: requests.Response, patience: Patience) -> Iterator[bytes]:
-    """Yield what arrives, as it arrives; raise when too little came in ``patience.read`` seconds."""
+    """Yield what arrives as it arrives; raise when too little came in ``patience.read`` seconds."""
     since, arrived = time.monotonic(), 0
     while chunk := response.raw.read1(_CHUNK, decode_content=False):
         yield chunk
