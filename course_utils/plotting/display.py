@@ -13,7 +13,9 @@ import io
 import os
 from typing import Any
 
+import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -95,7 +97,7 @@ def png(fig: Figure, dpi: int = DPI, colours: int = 128) -> bytes:
     dpi : int
         Dots an inch.
     colours : int
-        Size of the palette, 2 to 256, or 0 for true colour. The smaller of the two files is
+        Size of the palette, 16 to 256, or 0 for true colour. The smaller of the two files is
         returned.
 
     Returns
@@ -113,9 +115,26 @@ def png(fig: Figure, dpi: int = DPI, colours: int = 128) -> bytes:
     picture = Image.open(drawn).convert("RGB")
     files = [_packed(picture)]
     if colours:
-        palette = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        files.append(_packed(palette))
+        files.append(_packed(_reduced(picture, colours)))
     return min(files, key=len)
+
+
+def _reduced(picture: Image.Image, colours: int) -> Image.Image:
+    """Return the picture with a palette in which the colours that carry meaning have a place.
+
+    A median cut alone gives thin lines, which are few pixels, the colour of what surrounds them.
+    """
+    fixed = np.array([to_rgb(colour) for colour in [*OKABE_ITO.values(), "white"]]) * 255
+    fixed = fixed.round().astype(np.uint8)
+    cut = picture.quantize(colours - len(fixed), Image.Quantize.MEDIANCUT)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(fixed.tobytes() + bytes(cut.getpalette("RGB")))
+    index = np.array(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+    for place, colour in enumerate(fixed):  # Pillow takes the nearest colour only roughly
+        index[(np.asarray(picture) == colour).all(axis=-1)] = place
+    reduced = Image.frombytes("P", picture.size, index.tobytes())
+    reduced.putpalette(palette.getpalette())
+    return reduced
 
 
 def _packed(picture: Image.Image) -> bytes:

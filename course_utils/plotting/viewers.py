@@ -193,7 +193,7 @@ def watershed_explorer(
     split = _distance_watershed if split is None else split
     start = {name: setting[3] for name, setting in sliders.items()}
     *_, (varied, (low, high, _, middle)) = sliders.items()
-    fig, axes = _grid(3, 3, image.shape[0] / image.shape[1], 0.6)
+    fig, axes = _grid(3, 3, image.shape[0] / image.shape[1], 0.35)
     results = []
     for ax, value in zip(axes, (low, middle, high), strict=True):
         *_, instances = split(probability, **start | {varied: value})
@@ -201,7 +201,7 @@ def watershed_explorer(
         instance_overlay(image, instances, ax=ax, title=results[-1])
     title = f"The same prediction, split with less and with more {varied}"
     fig.suptitle(title, fontsize=11)
-    show(fig, f"{title}. {'; '.join(results)}.", **keep)
+    show(fig, f"{title}. {'. '.join(results)}.", **keep)
 
     def draw(**values: float) -> Figure:
         landscape, markers, instances = split(probability, **values)
