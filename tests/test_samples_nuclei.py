@@ -63,7 +63,8 @@ def instances(folder: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndar
 def touching(labels: np.ndarray) -> int:
     """Return how many nuclei have a pixel beside another nucleus."""
     low = ndi.minimum_filter(np.where(labels > 0, labels, labels.max() + 1), 3)
-    return len(np.unique(labels[(labels > 0) & (low < labels)]))
+    high = ndi.maximum_filter(labels, 3)
+    return len(np.unique(labels[(labels > 0) & ((low < labels) | (high > labels))]))
 
 
 def digest(folder: Path) -> str:

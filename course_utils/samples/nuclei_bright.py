@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage as ndi
 
 from .nuclei_drawing import (
     Nucleus,
@@ -24,7 +25,7 @@ from .nuclei_drawing import (
 )
 
 STYLES = ("smear",)
-CELL = 88.0  # typical radius of a cell, pixels
+CELL = 70.0  # typical radius of a cell, pixels
 
 
 def scene(
@@ -103,13 +104,13 @@ def _cytoplasm(
     """Return the optical density of the cells' bodies, folds, rods and dust; (y, x) float32."""
     density = np.zeros(shape, np.float32)
     ragged = 0.012 * smooth_field(shape, 3, rng) + 0.035 * smooth_field(shape, 14, rng)
-    mottle = 1 + 0.16 * smooth_field(shape, 2.0, rng) + 0.22 * smooth_field(shape, 25, rng)
+    mottle = 1 + 0.09 * smooth_field(shape, 1.6, rng) + 0.22 * smooth_field(shape, 25, rng)
     for cell in cells:
         window, rho = _polygon(cell, shape, rng)
         rho = rho + ragged[window]
         body = np.clip((1 - rho) * 30, 0, 1)
         border = np.exp(-(((rho - 0.97) / 0.025) ** 2))
-        density[window] += rng.uniform(0.1, 0.24) * body * mottle[window] + 0.06 * border
+        density[window] += rng.uniform(0.07, 0.3) * body * mottle[window] + 0.06 * border
         fold = rng.normal(0, 0.4) + 0.15 * smooth_field(rho.shape, 40, rng)
         if rng.random() < 0.4:
             y, x = np.ogrid[0 : rho.shape[0], 0 : rho.shape[1]]
@@ -140,7 +141,10 @@ def _polygon(
 
 def _specks(density: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return rod-like bacteria on the cells and a little dust on the glass."""
-    rods = np.clip(smooth_field(shape, 1.4, rng) - 1.9, 0, 1) * (density > 0.05)
+    rods = np.zeros(shape, np.float32)
+    for sigma in ((0.6, 2.2), (2.2, 0.6)):
+        field = ndi.gaussian_filter(rng.standard_normal(shape, np.float32), sigma) * 4
+        rods += np.clip(field - 1.9, 0, 1) * (density > 0.05)
     rods = rods * np.clip(smooth_field(shape, 30, rng), 0, 1)
     count = max(1, round(shape[0] * shape[1] / 40_000))
     dust = dots(shape, rng.uniform(0, shape, (count, 2)), rng.uniform(0.05, 0.4, count), 1.3)

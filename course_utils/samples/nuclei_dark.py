@@ -394,7 +394,7 @@ def scene(
     owner, depth = draw(nuclei, shape)
     grey = _expose(slide, nuclei, bright, owner, depth, rng)
     if style == "embryo":
-        grey += _yolk(shape, rng)
+        grey += _yolk(nuclei, shape, rng)
     grey += rng.standard_normal(shape, np.float32) * np.sqrt(
         slide.noise**2 + slide.shot * np.maximum(grey, 0)
     )
@@ -454,25 +454,26 @@ def _patches(
 
 
 def _rim(nuclei: list[Nucleus], shape: tuple[int, int], rng: np.random.Generator) -> list[Nucleus]:
-    """Pack nuclei into the shell of an ellipse that fills the lower part of the field."""
-    tall, wide = shape[0] * 0.27, shape[1] * 0.42
-    middle = (shape[0] * 0.62, shape[1] * rng.uniform(0.55, 0.65))
+    """Pack nuclei into the shell of an ellipse that fills the middle of the field."""
+    tall, wide = shape[0] * 0.23, shape[1] * 0.26
+    middle = (shape[0] * rng.uniform(0.45, 0.65), shape[1] * rng.uniform(0.35, 0.6))
 
     def accept(y: float, x: float) -> float:
         level = np.hypot((y - middle[0]) / tall, (x - middle[1]) / wide)
-        return float(0.7 < level < 1.0)
+        return float(0.6 < level < 1.0)
 
-    free = scatter(nuclei, shape, rng, touching=0, gap=0.98, accept=accept, tries=80)
+    free = scatter(nuclei, shape, rng, touching=0, gap=0.93, accept=accept, tries=120)
     return [
         replace(n, angle=np.arctan2((n.y - middle[0]) / tall**2, (n.x - middle[1]) / wide**2))
         for n in free
     ]
 
 
-def _yolk(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _yolk(nuclei: list[Nucleus], shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return the faint light of the embryo's inside."""
     y, x = np.ogrid[: shape[0], : shape[1]]
-    level = np.hypot((y / shape[0] - 0.62) / 0.25, (x / shape[1] - 0.6) / 0.38)
+    middle = np.mean([(n.y, n.x) for n in nuclei], axis=0)
+    level = np.hypot((y - middle[0]) / shape[0] / 0.2, (x - middle[1]) / shape[1] / 0.22)
     inside = np.clip(1.6 - 1.6 * level, 0, 1).astype(np.float32)
     return inside * (9 + 2 * smooth_field(shape, 14, rng))
 

@@ -122,9 +122,11 @@ def scatter(
     centres, sizes = np.empty((len(nuclei), 2)), np.empty(len(nuclei))
     for nucleus in nuclei:
         size = nucleus.radius * nucleus.aspect**0.25
+        count = len(placed)
+        leans = count > 0 and rng.random() < touching
         for _ in range(tries):
-            count, host = len(placed), -1
-            if count and rng.random() < touching:
+            host = -1
+            if leans:
                 host = int(rng.integers(max(0, count - 12), count))
                 y, x = _beside(placed[host], nucleus, rng, rows)
             else:
