@@ -57,6 +57,7 @@ class Outcome:
 
 
 Report = Callable[[int, int], None]  # which cell runs, of how many
+_running: set[subprocess.Popen] = set()
 
 
 def execute(job: Job, report: Report | None = None) -> Outcome:
@@ -77,10 +78,18 @@ def execute(job: Job, report: Report | None = None) -> Outcome:
             command, env=_environment(job, kernels), text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        _running.add(process)
         try:
             return _follow(process, job, report)
         finally:
             _stop(process)
+            _running.discard(process)
+
+
+def stop_all() -> None:
+    """End every lesson that this process has started, and the kernels of all of them."""
+    for process in tuple(_running):
+        _stop(process)
 
 
 def _follow(process: subprocess.Popen, job: Job, report: Report | None) -> Outcome:

@@ -8,7 +8,6 @@ them from ``lessons.yml``, ``measured.json``, the manifests and ``[tool.course]`
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
 import re
 import tomllib
@@ -24,6 +23,8 @@ from .errors import CourseError, ParameterError
 from .execution import Outcome
 from .parameters import PROFILES, nearest
 
+TABLE = Path(__file__).with_name("lessons.yml")
+MEASURED = Path(__file__).with_name("measured.json")
 Measures = dict[str, float]  # "seconds" and "peak_rss_mb"
 MEANT_FOR = {
     "sample": "offline twin",
@@ -60,8 +61,8 @@ class Source:
 @functools.cache
 def table() -> dict[str, Lesson]:
     """Return the lessons by id, in the order of the course."""
-    text = _file("lessons.yml")
-    return {name: Lesson(id=name, **row) for name, row in yaml.safe_load(text).items()}
+    rows = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return {name: Lesson(id=name, **row) for name, row in rows.items()}
 
 
 def get(name: str) -> Lesson:
@@ -79,11 +80,7 @@ def get(name: str) -> Lesson:
 
 def measured() -> dict[str, dict[str, Measures]]:
     """Return lesson -> profile -> ``seconds`` and ``peak_rss_mb``, as they were last measured."""
-    return json.loads(_file("measured.json"))
-
-
-def _file(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.is_file() else {}
 
 
 def source() -> Source:
@@ -115,11 +112,11 @@ def checked(repository: str, ref: str) -> Source:
     name = r"[A-Za-z0-9][\w.-]*"
     if not re.fullmatch(f"{name}/{name}", repository, re.ASCII):
         raise CourseError(
-            f"[tool.course] repository must read owner/repo, found {repository!r}: mend pyproject.toml"
+            f"the repository of the course must read owner/repo, found {repository!r}: mend it"
         )
     if not re.fullmatch(f"{name}(/{name})*", ref, re.ASCII):
         raise CourseError(
-            f"[tool.course] ref must be a branch or a tag, found {ref!r}: mend pyproject.toml"
+            f"the ref of the course must be a branch or a tag, found {ref!r}: mend it"
         )
     return Source(repository, ref)
 
@@ -316,4 +313,4 @@ def record(profile: str, outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.status == "done" and outcome.lesson in table():
             text = json.dumps(with_outcome(profile, outcome), indent=1, sort_keys=True)
-            paths.atomic_write(Path(__file__).with_name("measured.json"), text + "\n")
+            paths.atomic_write(MEASURED, text + "\n")

@@ -124,9 +124,7 @@ def parse(parameter: Parameter, text: str) -> Any:
             f"give a value such as {parameter.default!r}"
         ) from error
     if parameter.name == "PROFILE" and value not in PROFILES:
-        raise ParameterError(
-            f"PROFILE must be one of {', '.join(PROFILES)}, found {value!r}{nearest(value, PROFILES)}"
-        )
+        raise ParameterError(f"{value!r} is not a profile{nearest(value, PROFILES)}")
     return value
 
 

@@ -193,7 +193,11 @@ def run(
                 return submit(task.job)
             return pool.submit(execution.execute, task.job, _reporter(task.job.lesson, progress))
 
-        return _run_all(tasks, jobs, resume, start)
+        try:
+            return _run_all(tasks, jobs, resume, start)
+        except BaseException:  # Ctrl-C: the pool would wait for every lesson to end by itself
+            execution.stop_all()
+            raise
 
 
 def _run_all(tasks: list[Task], jobs: int, resume: bool, start: Callable) -> list[Outcome]:
@@ -269,7 +273,8 @@ def cluster(address: str) -> Callable[[Job], Future]:
         client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise CourseError(
-            f"--scheduler must be the address of a Dask scheduler, found none at {address}: start one"
+            f"--scheduler must be the address of a Dask scheduler, found none at {address}: "
+            "start one"
         ) from error
     return lambda job: _hand_over(client, job)
 

@@ -71,7 +71,7 @@ class Lesson:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     def figure(self, fig, name: str, alt: str):
-        """Save a figure as ``figures/<name>.png`` in the lesson's folder and show it with alt text."""
+        """Show a figure with alt text and keep it as ``figures/<name>.png`` in the folder."""
         from . import plotting
 
         return plotting.show(fig, alt=alt, name=name, lesson=self)
@@ -183,7 +183,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
 
 def _seed_all(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries draw from it)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)
     if "keras" in sys.modules:

@@ -7,6 +7,7 @@ this module imports no framework. They work with every Keras backend.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -14,6 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .errors import ParameterError
 from .paths import atomic_write
@@ -56,21 +59,40 @@ class Checkpoint:
         self.model, self.folder = model, Path(folder)
         self.monitor, self.sign = monitor, 1 if mode == "min" else -1
         self.data = data
-        self.key = _digest([model.to_json(), monitor, mode, key])
+        shapes = [list(weight.shape) for weight in model.weights]  # names count up in a kernel
+        self.key = _digest([shapes, monitor, mode, key])
         self.state: dict[str, Any] = self._fresh()
 
     def _fresh(self) -> dict[str, Any]:
         return {"key": self.key, "epoch": 0, "best": None, "best_epoch": None, "history": {}}
 
-    def _weights(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:04d}.weights.h5"
+    def _file(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.npz"
+
+    def _variables(self) -> dict[str, Any]:
+        """Return all that training changes; Keras' weight files leave out the random states."""
+        parts = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
+        return {f"{part}_{i}": one for part, many in parts.items() for i, one in enumerate(many)}
+
+    def _save(self, epoch: int) -> None:
+        from keras import ops
+
+        file = io.BytesIO()
+        np.savez(file, **{k: ops.convert_to_numpy(v) for k, v in self._variables().items()})
+        atomic_write(self._file(epoch), file.getvalue())
+
+    def _load(self, epoch: int, parts: tuple[str, ...]) -> None:
+        with np.load(self._file(epoch)) as arrays:
+            for name, variable in self._variables().items():
+                if name.startswith(parts):
+                    variable.assign(arrays[name])
 
     def begin(self, logs: dict | None = None) -> None:
         """Restore the last whole epoch, if one of the same key was kept."""
         self.state = self._read()
         if self.state["epoch"]:
             self.model.optimizer.build(self.model.trainable_variables)
-            self.model.load_weights(self._weights(self.state["epoch"]))
+            self._load(self.state["epoch"], ("model", "optimizer"))
         # The attribute Keras' own BackupAndRestore sets: `fit` starts at this epoch.
         self.model._initial_epoch = self.state["epoch"]
 
@@ -79,7 +101,7 @@ class Checkpoint:
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
             wanted = {state["epoch"], state["best_epoch"]} - {None}
-            whole = all(self._weights(epoch).is_file() for epoch in wanted)
+            whole = all(self._file(epoch).is_file() for epoch in wanted)
             return state if whole and state["key"] == self.key else self._fresh()
         except (OSError, ValueError, KeyError):
             return self._fresh()
@@ -98,8 +120,7 @@ class Checkpoint:
             state["history"].setdefault(name, []).append(value)
         if self._better(logs):
             state["best"], state["best_epoch"] = logs[self.monitor], epoch + 1
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_weights(self._weights(epoch + 1), overwrite=True)
+        self._save(epoch + 1)
         atomic_write(self.folder / "state.json", json.dumps(state))
         self._forget_others()
 
@@ -113,16 +134,16 @@ class Checkpoint:
         return math.isfinite(value) and (best is None or self.sign * value < self.sign * best)
 
     def _forget_others(self) -> None:
-        kept = {self._weights(self.state["epoch"])}
+        kept = {self._file(self.state["epoch"])}
         if self.state["best_epoch"]:
-            kept.add(self._weights(self.state["best_epoch"]))
-        for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
+            kept.add(self._file(self.state["best_epoch"]))
+        for path in set(self.folder.glob("epoch-*.npz")) - kept:
             path.unlink(missing_ok=True)
 
     def end(self, logs: dict | None = None) -> None:
         """Put the best weights into the model, the whole history into its record, and tidy up."""
         if self.state["best_epoch"]:
-            self.model.load_weights(self._weights(self.state["best_epoch"]))
+            self._load(self.state["best_epoch"], ("model",))
         self.model.history.history = self.state["history"]
         self.model.history.epoch = list(range(self.state["epoch"]))
         self.model._initial_epoch = 0

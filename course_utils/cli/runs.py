@@ -49,11 +49,12 @@ def run(
     tasks = runs.plan(runs.find(paths.notebooks_dir(), lesson or ()), out, given, jobs)
     runs.prepare_folder(out)
     submit = runs.cluster(scheduler) if scheduler else None
+    at_once = len(tasks) if scheduler else jobs
     print(f"{len(tasks)} lesson{'s' * (len(tasks) != 1)}, profile {profile}, into {out}")
     try:
         with Display() as display:
             outcomes = runs.run(
-                tasks, jobs=jobs, resume=resume, progress=display.cell, submit=submit
+                tasks, jobs=at_once, resume=resume, progress=display.cell, submit=submit
             )
     finally:
         page = report.write(out)

@@ -60,7 +60,7 @@ def overwritten(notebook) -> Iterator[tuple[int, str]]:
 
 
 def _used(notebook) -> Iterator[tuple[int, str, list[tuple[int, bool]]]]:
-    """Yield each parameter: cell that declares it, name, and (cell, is read) of each use in turn."""
+    """Yield each parameter: its cell, its name, and (cell, is read) of each use in turn."""
     for i, cell in parameters.tagged(notebook, parameters.TAG)[:1]:
         after = [(j, tree(other)) for j, other in code_cells(notebook) if j > i]
         events = [(j, *event) for j, module in after if module for event in uses_of(module)]
