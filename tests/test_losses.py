@@ -164,7 +164,7 @@ def test_pixels_without_weight_do_not_count(loss, batch):
 
 @pytest.mark.parametrize("loss", WEIGHTED_LOSSES)
 def test_a_forgotten_weight_channel_is_named(loss, batch):
-    with pytest.raises(ParameterError, match="needs 3 channels .* found 2: append the weight map"):
+    with pytest.raises(ParameterError, match=r"needs 3 channels .* found 2: append the weight map"):
         loss(*batch)
 
 

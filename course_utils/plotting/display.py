@@ -2,9 +2,11 @@
 
 The picture is an ``image/png`` output, which JupyterLab, Colab, GitHub and nbconvert all show (a
 ``text/html`` output with an embedded picture is dropped by some of them, and would hide the PNG
-from others). Its alt text lies in ``output.metadata["image/png"]["alt"]``, from where nbconvert
-writes it into the page, and once more as the output's ``text/plain``, which is what front-ends
-without pictures and the terminal show.
+from others). Its alt text lies in ``output.metadata["image/png"]["alt"]``, from where nbconvert's
+"classic" template, nbsphinx and the course's own pages take it, and once more as the output's
+``text/plain``, for terminals and text-only readers. JupyterLab and nbconvert's "lab" template know
+no alt text of outputs yet (jupyter/enhancement-proposals issue 120): the title and the sentence
+before each figure have to do there.
 """
 
 from __future__ import annotations
