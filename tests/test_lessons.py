@@ -122,7 +122,7 @@ def test_an_address_that_is_not_whole_or_not_safe_is_refused(repository, ref):
 
 
 def test_an_unknown_lesson_is_answered_with_the_nearest():
-    with pytest.raises(ParameterError, match="did you mean 05_unet_nuclei?"):
+    with pytest.raises(ParameterError, match="did you mean 05_unet_nuclei"):
         lessons.get("05_unet_nucleii")
 
 
