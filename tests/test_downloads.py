@@ -186,6 +186,13 @@ def test_an_endless_answer_is_cut_at_the_known_length(server, tmp_path):
         get(manifest_for(url, archive={"bytes": len(BODY)}), tmp_path)
 
 
+def test_fewer_bytes_than_the_manifest_says_are_not_taken_for_whole(server, tmp_path):
+    url = server.put("/a", Answer(BODY[:-9], chunked=True))
+    with pytest.raises(DownloadError, match=f"ended after {len(BODY) - 9} of {len(BODY)} bytes"):
+        get(manifest_for(url, archive={"bytes": len(BODY)}), tmp_path)
+    assert_nothing_made(tmp_path)
+
+
 def test_retry_after_is_waited_for_up_to_the_longest_pause(server, tmp_path, monkeypatch):
     naps = []
     monkeypatch.setattr("course_utils.downloads.transfer.time.sleep", naps.append)
