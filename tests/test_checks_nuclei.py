@@ -24,6 +24,11 @@ def batch_indices(n_images, batch_size, step):
     return range(step * batch_size, min((step + 1) * batch_size, n_images))
 
 
+def shuffled_indices(n_images, batch_size, step):
+    order = np.random.default_rng(0).permutation(n_images)
+    return order[step * batch_size : (step + 1) * batch_size]
+
+
 def ap_by_assignment(iou, threshold):
     rows, _ = metrics._assign(iou, threshold)
     there = sum(iou.shape) - len(rows)
@@ -71,14 +76,7 @@ RIGHT = [
     (nuclei.seeding, seeded_draw),
     (nuclei.seeding, lambda seed: list(np.random.RandomState(seed).rand(5))),
     (nuclei.steps_per_epoch, batch_indices),
-    (
-        nuclei.steps_per_epoch,
-        lambda n, b, step: (
-            np.random.default_rng(0).permutation(n)[step::][:0]
-            if n == 0
-            else np.random.default_rng(0).permutation(n)[step * b : (step + 1) * b]
-        ),
-    ),
+    (nuclei.steps_per_epoch, shuffled_indices),
     (nuclei.ap_at, ap_by_assignment),
     (nuclei.ap_at, ap_by_greedy_matching),
     (nuclei.resize_mask, nearest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import sys
 from types import SimpleNamespace
@@ -65,7 +66,7 @@ def test_show_displays_a_png_with_alt_text_once(displayed):
     plotting.show(fig, "A line\n    goes up.")
     (picture,) = displayed
     data, metadata = picture._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG")
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert metadata == {"image/png": {"alt": "A line goes up."}}
     assert data["text/plain"] == repr(picture) == "Figure: A line goes up."
     assert not plt.get_fignums()
@@ -217,11 +218,15 @@ def test_curves_mark_the_best_epoch():
     ax = plotting.curves(history)
     assert texts(ax) == ["Loss over the epochs", "epoch", "loss"]
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["training", "validation", "best: epoch 2, 1.500"]
+    assert labels == ["training", "validation", "best epoch 2: val loss 1.500"]
     ax = plotting.curves({"dice": [0.1, 0.6, float("nan")]}, "dice")
-    assert "best: epoch 2, 0.600" in [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "best epoch 2: dice 0.600" in [text.get_text() for text in ax.get_legend().get_texts()]
     with pytest.raises(ParameterError, match="no 'iou', found loss, val_loss"):
         plotting.curves(history, "iou")
+    with pytest.raises(ParameterError, match="no 'val_dice', found loss, val_loss"):
+        plotting.curves(history, best="val_dice")
+    ax = plotting.curves({"loss": [3, 2, 1], "val_ap": [0.1, 0.3, 0.2]}, best="val_ap")
+    assert "best epoch 2: val ap 0.300" in [t.get_text() for t in ax.get_legend().get_texts()]
 
 
 def test_ap_curve_averages_cases_and_tells_methods_apart():
@@ -259,14 +264,14 @@ def test_spread_has_a_row_a_kind():
 
 
 SCORES = {
-    "Dice": {"Otsu": Interval(0.8, 0.7, 0.9, 9), "U-Net": Interval(0.9, 0.85, 0.95, 9)},
-    "AP@.5": {"Otsu": Interval(0.5, 0.4, 0.6, 9), "U-Net": Interval(0.7, np.nan, np.nan, 9)},
+    "Otsu": {"dice": Interval(0.8, 0.7, 0.9, 9), "ap50": Interval(0.5, 0.4, 0.6, 9)},
+    "U-Net": {"dice": Interval(0.9, 0.85, 0.95, 9), "ap50": Interval(0.7, np.nan, np.nan, 9)},
 }
 
 
 def test_compare_has_a_panel_a_score_and_a_row_a_method():
     fig = plotting.compare(SCORES)
-    assert [ax.get_xlabel() for ax in fig.axes] == ["Dice", "AP@.5"]
+    assert [ax.get_xlabel() for ax in fig.axes] == ["Dice", "AP at IoU 0.5"]
     assert [text.get_text() for text in fig.axes[0].get_yticklabels()] == ["Otsu", "U-Net"]
     assert fig.axes[0].get_lines()[0].get_xdata().tolist() == [0.7, 0.9]
     plotting.png(fig)
@@ -275,7 +280,7 @@ def test_compare_has_a_panel_a_score_and_a_row_a_method():
 def test_table_reads_as_text():
     found = plotting.table(SCORES)
     assert found.loc["Otsu", "Dice"] == "0.800 (0.700 to 0.900)"
-    assert found.loc["U-Net", "AP@.5"] == "0.700 (no interval)"
+    assert found.loc["U-Net", "AP at IoU 0.5"] == "0.700 (no interval)"
 
 
 # -- viewers ---------------------------------------------------------------------------------------

@@ -19,6 +19,20 @@ from .display import DASHES, MARKERS, SERIES, WIDTH
 if TYPE_CHECKING:
     import pandas as pd
 
+SCORE_NAMES = {
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "ece": "calibration error",
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95_mm": "95 % Hausdorff distance (mm)",
+    "ap50": "AP at IoU 0.5",
+    "map": "mean AP, IoU 0.5 to 0.95",
+    "pq": "panoptic quality",
+    "count_error": "count error",
+}
+"""Names of ``metrics.json`` as a reader should see them."""
+
 
 def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.8)) -> Axes:
     """Return the axes, or new ones, with the frame open above and to the right."""
@@ -49,8 +63,9 @@ def curves(
     metric : str
         The name; ``val_<metric>`` is drawn as well when it is there.
     ax : matplotlib.axes.Axes, optional
-    best : {"min", "max"}, optional
-        Which end is good; without it, low for names with "loss" in them and high for others.
+    best : str, optional
+        The name by which the best epoch was chosen: its lowest value when "loss" is in the name,
+        else its highest. Without it, the validation's `metric`, or the training's.
 
     Returns
     -------
@@ -62,19 +77,19 @@ def curves(
         When the history has no such name.
     """
     numbers = getattr(history, "history", history)
-    if metric not in numbers:
-        raise ParameterError(
-            f"the history has no {metric!r}, found {', '.join(sorted(numbers))}: pick one of those"
-        )
+    drawn = [name for name in (metric, f"val_{metric}") if name in numbers]
+    best = best or (drawn or [metric])[-1]
+    for name in (metric, best):
+        if name not in numbers:
+            raise ParameterError(
+                f"the history has no {name!r}, found {', '.join(sorted(numbers))}: pick one of them"
+            )
     ax = _axes(ax)
-    names = {metric: "training", f"val_{metric}": "validation"}
-    for i, (key, name) in enumerate(names.items()):
-        if key in numbers:
-            epochs = np.arange(1, len(numbers[key]) + 1)
-            ax.plot(epochs, numbers[key], **_style(i) | {"markersize": 3.5}, label=name)
-    judged = f"val_{metric}" if f"val_{metric}" in numbers else metric
-    best = best or ("min" if "loss" in metric else "max")
-    _mark_best(ax, np.asarray(numbers[judged], dtype=float), best)
+    for i, name in enumerate(drawn):
+        epochs = np.arange(1, len(numbers[name]) + 1)
+        label = "validation" if name.startswith("val_") else "training"
+        ax.plot(epochs, numbers[name], **_style(i) | {"markersize": 3.5}, label=label)
+    _mark_best(ax, np.asarray(numbers[best], dtype=float), best)
     ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0.5, len(numbers[metric]) + 0.5)
@@ -83,21 +98,12 @@ def curves(
     return ax
 
 
-def _mark_best(ax: Axes, values: np.ndarray, best: str) -> None:
-    """Mark the epoch with the best value by a line and a ring."""
-    if not np.isfinite(values).any():
-        return
-    at = int(np.nanargmin(values) if best == "min" else np.nanargmax(values))
-    ax.axvline(at + 1, color="0.6", linewidth=1, zorder=0)
-    ax.plot(
-        at + 1,
-        values[at],
-        "o",
-        markersize=10,
-        markerfacecolor="none",
-        markeredgecolor="black",
-        label=f"best: epoch {at + 1}, {values[at]:.3f}",
-    )
+def _mark_best(ax: Axes, values: np.ndarray, name: str) -> None:
+    """Mark the epoch with the best value by a line, named in the legend."""
+    if np.isfinite(values).any():
+        at = int(np.nanargmin(values) if "loss" in name else np.nanargmax(values))
+        label = f"best epoch {at + 1}: {name.replace('_', ' ')} {values[at]:.3f}"
+        ax.axvline(at + 1, color="0.3", linewidth=1.2, linestyle=(0, (6, 2)), zorder=0, label=label)
 
 
 def ap_curve(
@@ -291,25 +297,22 @@ def compare(
 
     Parameters
     ----------
-    scores : mapping of score name to mapping of method name to metrics.Interval
-        All scores have the same methods, in the same order.
+    scores : mapping of method name to mapping of score name to metrics.Interval
+        All methods have the same scores; names of ``metrics.json`` are written out.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    n_methods = len(next(iter(scores.values())))
+    names = list(next(iter(scores.values())))
+    size = (WIDTH, 1.3 + 0.42 * len(scores))
     fig, axes = plt.subplots(
-        1,
-        len(scores),
-        figsize=(WIDTH, 1.3 + 0.42 * n_methods),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
+        1, len(names), figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
-    for ax, (name, methods) in zip(axes.flat, scores.items(), strict=True):
-        intervals(methods, ax, xlabel=name)
+    for ax, name in zip(axes.flat, names, strict=True):
+        methods = {method: found[name] for method, found in scores.items()}
+        intervals(methods, ax, xlabel=SCORE_NAMES.get(name, name))
     fig.suptitle(title, fontsize=11)
     return fig
 
@@ -319,7 +322,8 @@ def table(scores: Mapping[str, Mapping[str, Interval]]) -> pd.DataFrame:
 
     Parameters
     ----------
-    scores : mapping of score name to mapping of method name to metrics.Interval
+    scores : mapping of method name to mapping of score name to metrics.Interval
+        Names of ``metrics.json`` are written out.
 
     Returns
     -------
@@ -327,11 +331,13 @@ def table(scores: Mapping[str, Mapping[str, Interval]]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> table({"Dice": {"Otsu": Interval(0.857, 0.81, 0.9, n=44)}}).loc["Otsu", "Dice"]
+    >>> table({"Otsu": {"dice": Interval(0.857, 0.81, 0.9, n=44)}}).loc["Otsu", "Dice"]
     '0.857 (0.810 to 0.900)'
     """
     import pandas as pd
 
-    return pd.DataFrame(
-        {name: {m: str(found) for m, found in methods.items()} for name, methods in scores.items()}
-    )
+    rows = {
+        method: {SCORE_NAMES.get(name, name): str(value) for name, value in found.items()}
+        for method, found in scores.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")

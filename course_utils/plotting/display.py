@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import os
+from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ class Picture:
         return f"Figure: {self.alt}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, Any], dict]:
-        data = {"image/png": self.data, "text/plain": repr(self)}
-        return data, {"image/png": {"alt": self.alt}}
+        encoded = b64encode(self.data).decode("ascii")
+        return {"image/png": encoded, "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
 
 
 class Remark:
