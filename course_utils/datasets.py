@@ -46,17 +46,22 @@ def locate(name: str, profile: str, data_dir: str | os.PathLike = "", seed: int 
         return samples.make(name, seed=seed)
     root = paths.data_root(data_dir)
     if data_dir and not root.is_dir():
-        raise DataError(f"DATA_DIR must be a folder that exists, found nothing at {root}: mend DATA_DIR")
+        raise DataError(f"expected a folder at DATA_DIR, found nothing at {root}: mend DATA_DIR")
     return downloads.find(name, root) or downloads.get(name, root)
 
 
 def describe(name: str, folder: Path, cases: int) -> dict:
     """Return the ``data`` entry of ``metrics.json``: name, source, cases and cases of the release."""
     manifest = manifests.load(name)
-    twin = (Path(folder) / ".twin.json").is_file()
+    twin = samples.stamp(folder) is not None
     source = "generated (offline twin)" if twin else manifest.title
     release = cases if twin else manifest.cases.release
     return {"name": name, "source": source, "cases": cases, "release_cases": release}
+
+
+def cache_folder(name: str, key: str) -> Path:
+    """Return where the prepared arrays of a dataset lie; ``key`` is a `generators.fingerprint`."""
+    return paths.cache_root() / f"{name}-{key}"
 
 
 def index(name: str, folder: str | os.PathLike) -> pd.DataFrame:

@@ -37,6 +37,12 @@ def twin_root() -> Path:
     return Path(chosen).expanduser().resolve() if chosen else _base() / "data" / "twins"
 
 
+def cache_root() -> Path:
+    """Return the folder for prepared arrays, which can be made again (``COURSE_CACHE`` overrides it)."""
+    chosen = os.environ.get("COURSE_CACHE", "")
+    return Path(chosen).expanduser().resolve() if chosen else _base() / "data" / "cache"
+
+
 def lesson_output(lesson: str, output_dir: str | os.PathLike = "") -> Path:
     """Return the folder for the results of one lesson, made if it is not there."""
     chosen = os.fspath(output_dir)

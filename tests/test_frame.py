@@ -75,6 +75,17 @@ def test_binder_repeats_the_ranges_of_pyproject_with_cpu_builds():
     assert re.search(r"pip install .*-e \.$", install, re.M)
 
 
+def test_an_installed_copy_holds_every_package():
+    listed = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    )
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "course_utils").rglob("__init__.py")
+    }
+    assert listed == found | {"course_utils.data_manifests"}
+
+
 def test_importing_any_module_imports_no_framework():
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

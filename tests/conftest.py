@@ -1,0 +1,23 @@
+"""What several test files need: the real images, where they are, and the nuclei twin, made once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from course_utils import samples
+
+
+@pytest.fixture(scope="session")
+def real_nuclei() -> Path:
+    """The folder of real BBBC038 images named by COURSE_DATA; the test is skipped without it."""
+    root = Path(os.environ.get("COURSE_DATA", ""))
+    if not (os.environ.get("COURSE_DATA") and (root / "stage1_train").is_dir()):
+        pytest.skip("needs real images: set COURSE_DATA to a folder that holds stage1_train")
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_twin(tmp_path_factory) -> Path:
+    """A nuclei twin of 12 cases."""
+    return samples.make("bbbc038", tmp_path_factory.mktemp("twin") / "nuclei", seed=1, cases=12)

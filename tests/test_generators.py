@@ -1,0 +1,188 @@
+"""Prepared arrays are whole or absent; a batch is a pure function of seed, epoch and step."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from course_utils import generators
+from course_utils.errors import DataError, ParameterError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read(k):
+    rng = np.random.default_rng(k)
+    return {
+        "image": rng.integers(0, 255, (8 + k, 9, 3), np.uint8),
+        "labels": rng.integers(0, 9, (8 + k, 9), np.int32),
+    }
+
+
+def test_packed_arrays_are_what_was_read(tmp_path):
+    packed = generators.pack(range(7), read, tmp_path / "c", workers=3, progress=False)
+    for k in range(7):
+        for name, array in read(k).items():
+            assert packed[name][k].dtype == array.dtype
+            assert np.array_equal(packed[name][k], array)
+
+
+def test_packing_again_reads_nothing(tmp_path):
+    generators.pack(range(3), read, tmp_path / "c", progress=False)
+    packed = generators.pack(range(3), None, tmp_path / "c", progress=False)
+    assert np.array_equal(packed["image"][2], read(2)["image"])
+
+
+def test_packed_arrays_cannot_be_written(tmp_path):
+    packed = generators.pack(range(2), read, tmp_path / "c", progress=False)
+    with pytest.raises(ValueError, match="read-only"):
+        packed["image"][0][:] = 0
+
+
+def test_a_case_that_cannot_be_read_leaves_nothing(tmp_path):
+    def broken(k):
+        if k == 3:
+            raise DataError("expected a whole image, found a damaged one: fetch it again")
+        return read(k)
+
+    with pytest.raises(DataError, match="damaged"):
+        generators.pack(range(6), broken, tmp_path / "c", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_preparation_is_not_taken_for_whole(tmp_path):
+    code = (
+        "import os, numpy as np\n"
+        "from course_utils import generators\n"
+        "def read(k):\n"
+        "    if k == 2: os._exit(9)\n"
+        "    return {'image': np.zeros((4, 4, 3), np.uint8)}\n"
+        f"generators.pack(range(4), read, {str(tmp_path / 'c')!r}, workers=1, progress=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ})
+    assert done.returncode == 9
+    assert not (tmp_path / "c").exists()
+    packed = generators.pack(range(4), read, tmp_path / "c", progress=False)
+    assert len(packed["image"]) == 4
+
+
+def test_no_cases_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="at least one case"):
+        generators.pack([], read, tmp_path / "c")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    real_open = open
+    monkeypatch.setattr(
+        generators, "open",
+        lambda path, mode: real_open("/dev/full", mode, buffering=0), raising=False,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="No space left"):
+        generators.pack(range(2), read, tmp_path / "c", progress=False)
+
+
+def test_fingerprints_change_with_the_files_and_the_settings(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"1")
+    first = generators.fingerprint([file], version=1)
+    assert generators.fingerprint([file], version=1) == first
+    assert generators.fingerprint([file], version=2) != first
+    file.write_bytes(b"12")
+    assert generators.fingerprint([file], version=1) != first
+
+
+def test_normalise_spans_the_grey_levels_and_keeps_the_colours():
+    image = np.random.default_rng(0).integers(40, 80, (200, 200, 3)).astype(np.uint8)
+    image[..., 0] = 60
+    stretched = generators.normalise(image)
+    assert stretched.min() == 0 and stretched.max() == 255
+    assert len(np.unique(stretched[..., 0])) == 1
+
+
+def test_normalise_survives_a_flat_image():
+    assert generators.normalise(np.full((4, 4, 3), 7, np.uint8)).max() == 0
+
+
+def case(side=64):
+    """An image whose pixels say where they are, and the same as target."""
+    y, x = np.mgrid[:side, :side].astype(np.uint8)
+    image = np.stack([y, x, np.zeros_like(x)], -1)
+    return image, image[..., :2].copy()
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.6])
+def test_image_and_target_are_cut_at_the_same_place(zoom):
+    image, target = case()
+    for seed in range(30):
+        a, b = generators.cut(np.random.default_rng(seed), image, target, 32, zoom)
+        assert a.shape == (32, 32, 3) and b.shape == (32, 32, 2)
+        assert np.abs(a[2:-2, 2:-2, :2].astype(int) - b[2:-2, 2:-2]).max() <= 1
+
+
+def test_an_image_smaller_than_the_crop_is_continued():
+    image, target = case(20)
+    a, b = generators.cut(np.random.default_rng(0), image, target, 32)
+    assert a.shape == (32, 32, 3) and np.array_equal(a[..., :2], b)
+
+
+def test_all_eight_symmetries_occur_and_agree():
+    image, target = case(4)
+    seen = set()
+    for seed in range(60):
+        a, b = generators.flip_and_turn(np.random.default_rng(seed), image, target)
+        assert np.array_equal(a[..., :2], b)
+        seen.add(a.tobytes())
+    assert len(seen) == 8
+
+
+def feed(**changes):
+    images, targets = zip(*(case() for _ in range(5)))
+    settings = dict(size=16, batch=4, steps=6, seed=1, zoom=1.3)
+    settings["augment"] = lambda rng, x, y: (generators.vary_intensity(rng, x), y)
+    return generators.crops(images, targets, **settings | changes)
+
+
+def test_a_batch_is_a_function_of_seed_epoch_and_step():
+    first, again = feed(), feed()
+    list(again[k] for k in (5, 3, 1))
+    for a, b in zip(first[2], again[2]):
+        assert a.dtype == np.float32 and np.array_equal(a, b)
+    assert not np.array_equal(first[2][0], first[3][0])
+    assert not np.array_equal(first[2][0], feed(seed=2)[2][0])
+    again.epoch = 1
+    assert not np.array_equal(first[2][0], again[2][0])
+
+
+def test_targets_lie_between_0_and_1():
+    images, targets = feed()[0]
+    assert images.shape == (4, 16, 16, 3) and targets.shape == (4, 16, 16, 2)
+    assert 0 <= targets.min() and targets.max() <= 1
+
+
+def test_weights_say_how_often_an_image_is_drawn():
+    images = [np.full((8, 8, 3), value, np.uint8) for value in (10, 20)]
+    targets = [image[..., :1] for image in images]
+    drawn = generators.crops(images, targets, size=4, batch=300, steps=1, seed=0, weights=[1, 3])
+    share = np.isclose(drawn[0][0].mean((1, 2, 3)), 20 / 255).mean()
+    assert 0.65 < share < 0.85
+
+
+def test_an_image_and_a_target_of_another_shape_are_refused():
+    image, target = case()
+    with pytest.raises(ParameterError, match="at position 1"):
+        generators.crops([image, image], [target, target[1:]], size=8, batch=1, steps=1, seed=0)
+    with pytest.raises(ParameterError, match="one target an image"):
+        generators.crops([image], [], size=8, batch=1, steps=1, seed=0)
+
+
+def test_keras_fits_on_the_feed():
+    import keras
+
+    model = keras.Sequential([keras.layers.Conv2D(2, 1)])
+    model.compile("sgd", "mse")
+    history = model.fit(feed(), epochs=2, verbose=0)
+    assert len(history.history["loss"]) == 2
