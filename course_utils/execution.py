@@ -128,11 +128,16 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def _write_kernel(folder: Path) -> None:
-    """Write a kernel specification for this interpreter, without a history in the home folder."""
+    """Write a kernel specification for this interpreter.
+
+    It keeps no history in the home folder. What compiled libraries log goes to the terminal and
+    not into the notebook; what Python writes to standard error still does.
+    """
     spec = {
         "argv": [
             sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
             "--HistoryManager.enabled=False",
+            "--IPKernelApp.capture_fd_output=False",
         ],
         "display_name": "Python 3",
         "language": "python",

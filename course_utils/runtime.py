@@ -29,7 +29,7 @@ from .training import STATIC, out_of_memory, progress, resumable
 
 __all__ = [
     "PROFILES", "STATIC", "Lesson", "device", "minutes", "out_of_memory", "peak_rss_mb",
-    "precision", "progress", "resumable", "start", "versions",
+    "precision", "progress", "quiet", "resumable", "start", "versions",
 ]  # fmt: skip
 
 PROFILES = ("sample", "cpu", "gpu")
@@ -39,6 +39,28 @@ PACKAGES = ("keras", "tensorflow", "torch", "jax", "monai", "numpy", "course_uti
 
 # TensorFlow reads this once, when it is imported; without it a stored lesson begins with its log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what compiled libraries log while they are imported out of the cell's output.
+
+    Errors are raised as ever, and what Python itself writes is shown.
+
+    Examples
+    --------
+    >>> with quiet():
+    ...     import json
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @dataclass
