@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -248,8 +249,9 @@ def _finished(task: Task) -> Outcome | None:
         return None
 
 
-def cluster(address: str) -> Callable[[Job], Future]:
-    """Return a function that hands a job to a Dask cluster, for `run`.
+@contextmanager
+def cluster(address: str) -> Iterator[Callable[[Job], Future]]:
+    """Give, within a ``with`` block, the function that hands a job to a Dask cluster, for `run`.
 
     The workers must see the same folders as this machine.
 
@@ -276,7 +278,8 @@ def cluster(address: str) -> Callable[[Job], Future]:
             f"--scheduler must be the address of a Dask scheduler, found none at {address}: "
             "start one"
         ) from error
-    return lambda job: _hand_over(client, job)
+    with client:
+        yield lambda job: _hand_over(client, job)
 
 
 def _hand_over(client: Any, job: Job) -> Future:

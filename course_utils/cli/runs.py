@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -48,11 +49,13 @@ def run(
     given = _given(profile, parameter or [])
     tasks = runs.plan(runs.find(paths.notebooks_dir(), lesson or ()), out, given, jobs)
     runs.prepare_folder(out)
-    submit = runs.cluster(scheduler) if scheduler else None
     at_once = len(tasks) if scheduler else jobs
     print(f"{len(tasks)} lesson{'s' * (len(tasks) != 1)}, profile {profile}, into {out}")
     try:
-        with Display() as display:
+        with (
+            runs.cluster(scheduler) if scheduler else nullcontext() as submit,
+            Display() as display,
+        ):
             outcomes = runs.run(
                 tasks, jobs=at_once, resume=resume, progress=display.cell, submit=submit
             )
