@@ -15,6 +15,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import nbformat
+
 from .errors import ParameterError
 from .paths import atomic_write
 from .runs import METRICS, NOTEBOOK, RECORD
@@ -89,13 +91,15 @@ def _overview(entries: list[dict[str, Any]]) -> str:
         [
             f'<a href="#{_text(entry["lesson"])}">{_text(entry["lesson"])}</a>',
             _status(entry["status"]),
+            _text(entry["parameters"].get("PROFILE", "–")),
             minutes(entry["seconds"]),
             f"{entry['peak_rss_mb'] / 1024:.1f} GB",
             _main_metric(entry["results"]),
         ]
         for entry in entries
     ]
-    return table(["lesson", "status", "time", "peak memory", "main metric on the test part"], rows)
+    head = ["lesson", "status", "profile", "time", "peak memory", "main metric on the test part"]
+    return table(head, rows)
 
 
 def _status(status: str) -> str:
@@ -132,7 +136,7 @@ def _section(folder: Path, entry: dict[str, Any]) -> str:
         parts.append(f"<pre>{_text(entry['failing_cell'])}</pre>")
     if results:
         parts += [_data(results["data"]), _metrics(results), _gain(results)]
-    parts += [_figures(folder / "figures"), _details(entry, results)]
+    parts += [_figures(folder), _details(entry, results)]
     return "\n".join([*filter(None, parts), "</section>"])
 
 
@@ -178,13 +182,33 @@ def _gain(results: Mapping[str, Any]) -> str:
 
 
 def _figures(folder: Path) -> str:
-    figures = [
-        f'<figure><img loading="lazy" alt="{_text(path.stem)}" src="data:image/png;base64,'
-        f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{_text(path.stem)}'
-        "</figcaption></figure>"
-        for path in sorted(folder.glob("*.png"))
-    ]
+    """Return the figures that a lesson kept, in the order of its notebook, with its alt texts."""
+    texts = _alt_texts(folder / NOTEBOOK)
+    kept = {
+        path: base64.b64encode(path.read_bytes()).decode() for path in folder.glob("figures/*.png")
+    }
+    place = {picture: i for i, picture in enumerate(texts)}
+    ordered = sorted(kept, key=lambda path: (place.get(kept[path], len(place)), path.name))
+    figures = [_figure(kept[path], texts.get(kept[path], path.stem)) for path in ordered]
     return f'<div class="figures">{"".join(figures)}</div>' if figures else ""
+
+
+def _figure(picture: str, words: str) -> str:
+    source = f"data:image/png;base64,{picture}"
+    image = f'<img loading="lazy" alt="{_text(words)}" src="{source}">'
+    return f"<figure>{image}<figcaption>{_text(words)}</figcaption></figure>"
+
+
+def _alt_texts(path: Path) -> dict[str, str]:
+    """Return picture (base64) to alt text for the pictures in a notebook, in its order."""
+    cells = nbformat.read(path, as_version=4).cells if path.is_file() else []
+    found = {}
+    for output in (output for cell in cells for output in cell.get("outputs", [])):
+        picture = output.get("data", {}).get("image/png", "")
+        words = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+        if picture and words:
+            found["".join(picture.split())] = words
+    return found
 
 
 def _details(entry: dict[str, Any], results: Mapping[str, Any] | None) -> str:

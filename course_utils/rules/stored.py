@@ -23,10 +23,11 @@ PRIVATE = re.compile(r"/home/|/root/|/Users/|/tmp/|/content/|[A-Za-z]:\\+Users\\
 
 
 def counts(notebook) -> Iterator[tuple[int, str]]:
-    """Every code cell was run once, from top to bottom: counts 1 to n."""
+    """Every code cell was run once, from top to bottom: counts 1 to n. The first breach is told."""
     for expected, (i, cell) in enumerate(code_cells(notebook), start=1):
         if cell.execution_count != expected:
             yield i, f"expected execution count {expected}, found {cell.execution_count}"
+            return
 
 
 def errors(notebook) -> Iterator[tuple[int, str]]:
