@@ -233,8 +233,16 @@ class _Memory:
             self.peak_mb = max(self.peak_mb, held / 2**20)
 
 
+def _end_with(parent: int, every: float = 1.0) -> None:
+    """End this process when the one that started it is gone; its kernel notices and ends too."""
+    while os.getppid() == parent:
+        time.sleep(every)
+    os._exit(1)
+
+
 def _main() -> None:
     """Run the job read from standard input; say how it goes on what was standard output."""
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # the kernel inherits standard output and may print there: keep it apart
 
