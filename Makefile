@@ -19,8 +19,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/course check
 	$(BIN)/python -m pytest
-	COURSE_STATIC=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
-		-p no:doctest notebooks
+	COURSE_STATIC=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 setup: $(VENV)/.ready
 

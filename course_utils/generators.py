@@ -27,6 +27,7 @@ from .errors import DataError, ParameterError
 
 Augment = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 INDEX = "index.json"
+GREY = np.arange(256) / 255
 
 
 # -- prepared arrays -------------------------------------------------------------------------------
@@ -240,27 +241,30 @@ def vary_intensity(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     rng : numpy.random.Generator
-    image : ndarray, float32, (y, x, 3), about 0..1
-        Changed in place where that saves a copy.
+    image : ndarray, uint8, (y, x, 3)
 
     Returns
     -------
-    ndarray, float32, (y, x, 3)
-        Inverted (15 % of the images), made grey (20 %) or its channels shuffled (24 %); gamma between
-        0.6 and 1.65, contrast between 0.75 and 1.25, brightness within 0.1; noise (30 %) of a
-        standard deviation up to 0.05.
+    ndarray, float32, (y, x, 3), about 0..1
+        Made grey (20 % of the images) or its channels shuffled (24 %); inverted (15 %); gamma
+        between 0.6 and 1.65, contrast between 0.75 and 1.25, brightness within 0.1; noise (30 %) of
+        a standard deviation up to 0.05.
+
+    Notes
+    -----
+    What depends on the grey level alone is worked out for the 256 levels and looked up.
     """
-    if rng.random() < 0.15:
-        image = 1 - image
     if rng.random() < 0.2:
-        image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
+        image = np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
     elif rng.random() < 0.3:
         image = image[..., rng.permutation(3)]
-    image = np.power(image, np.float32(np.exp(rng.uniform(-0.5, 0.5))))
-    image *= np.float32(rng.uniform(0.75, 1.25))
-    image += np.float32(rng.uniform(-0.1, 0.1))
+    level = GREY[::-1] if rng.random() < 0.15 else GREY
+    level = level ** np.exp(rng.uniform(-0.5, 0.5))
+    level = level * rng.uniform(0.75, 1.25) + rng.uniform(-0.1, 0.1)
+    image = level.astype(np.float32).take(image)
     if rng.random() < 0.3:
-        image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(0, 0.05))
+        noise = rng.standard_normal(image.shape, np.float32)
+        image += np.multiply(noise, rng.uniform(0, 0.05), out=noise)
     return image
 
 
@@ -294,7 +298,8 @@ def crops(
     zoom : float
         See `cut`.
     augment : callable, optional
-        ``augment(rng, image, target)`` on float32 arrays in 0..1.
+        ``augment(rng, image, target)`` on the uint8 arrays; what it returns as uint8 is divided by
+        255 afterwards.
 
     Returns
     -------
@@ -318,15 +323,22 @@ def crops(
                 f"expected a target of the image's shape {image.shape[:2]}, found {target.shape[:2]} "
                 f"at position {k}: prepare both from the same case"
             )
-    share = np.ones(len(images)) if weights is None else np.asarray(weights, float)
+    share = np.cumsum(np.ones(len(images)) if weights is None else np.asarray(weights, float))
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        case = rng.choice(len(images), p=share / share.sum())
-        image, target = cut(rng, images[case], targets[case], size, zoom)
-        image, target = (array.astype(np.float32) / np.float32(255) for array in (image, target))
-        return augment(rng, image, target) if augment else (image, target)
+        case = int(np.searchsorted(share, rng.uniform(0, share[-1]), side="right"))
+        pair = cut(rng, images[case], targets[case], size, zoom)
+        return augment(rng, *pair) if augment else pair
 
     return _feed_class()(draw, batch, steps, seed)
+
+
+def _to_unit(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack arrays as float32; uint8 is brought from 0..255 to 0..1."""
+    stacked = np.stack(arrays)
+    if stacked.dtype == np.uint8:
+        return np.multiply(stacked, np.float32(1 / 255), dtype=np.float32)
+    return stacked.astype(np.float32, copy=False)
 
 
 @functools.cache
@@ -347,7 +359,7 @@ def _feed_class() -> type:
         def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
             rng = np.random.default_rng([self.seed, self.epoch, step])
             images, targets = zip(*(self.draw(rng) for _ in range(self.batch)))
-            return np.stack(images), np.stack(targets)
+            return _to_unit(images), _to_unit(targets)
 
     return Feed
 
