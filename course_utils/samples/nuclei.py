@@ -24,7 +24,7 @@ from ..errors import ParameterError
 from . import nuclei_bright, nuclei_colour, nuclei_dark
 from .nuclei_drawing import consecutive
 
-VERSION = 2
+VERSION = 3
 FEWEST = 6  # cases: a mosaic of two tiles of each kind
 KINDS = {"dark": nuclei_dark, "bright": nuclei_bright, "colour": nuclei_colour}
 
@@ -54,7 +54,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "dim", SQUARE, (2, 2)),
     Plan("colour", "white", WIDE, (2, 2)),
     Plan("dark", "spindle", SMALL, (2, 2)),
-    Plan("dark", "sparse", SMALL, (2, 3)),
+    Plan("dark", "sparse", SMALL, (2, 2)),
     Plan("dark", "crowd", SMALL),
     Plan("dark", "tissue", SMALL, (2, 2)),
     Plan("colour", "lilac-large", WIDE, (1, 2)),
@@ -64,7 +64,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("colour", "pink", WIDE),
     Plan("dark", "sparse", SMALL),
     Plan("dark", "large", LARGE),
-    Plan("dark", "tiny", SMALL, (1, 3)),
+    Plan("dark", "tiny", SMALL, (1, 2)),
     Plan("dark", "dim", SQUARE, (1, 2)),
     Plan("colour", "lilac-fibres", WIDE),
     Plan("dark", "lone", WIDE),
@@ -74,14 +74,18 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "crowd", SMALL, (1, 2)),
     Plan("dark", "embryo", (603, 1272)),
     Plan("colour", "yellow", WIDE),
-    Plan("dark", "tissue", SMALL),
-    Plan("dark", "spindle", SMALL, (1, 2)),
+    Plan("bright", "smear", WIDE),
+    Plan("dark", "spindle", SMALL),
+    Plan("dark", "spindle", SMALL),
     Plan("dark", "dim", SQUARE, (1, 2)),
     Plan("dark", "huge", (1040, 1388)),
     Plan("colour", "lilac-rows", WIDE),
     Plan("dark", "tiny", SMALL),
     Plan("dark", "sparse", SMALL, (2, 1)),
+    Plan("dark", "sparse", SMALL),
     Plan("dark", "large", LARGE),
+    Plan("dark", "tiny", SMALL),
+    Plan("dark", "sparse", SMALL),
     Plan("dark", "lone", SMALL),
 )
 DEFAULT_CASES = sum(plan.tiles for plan in PLANS)

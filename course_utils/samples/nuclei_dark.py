@@ -25,6 +25,9 @@ from .nuclei_drawing import (
 )
 
 
+FAINTEST = 0.3  # light of the faintest nuclei over that of a typical one: all can be seen
+
+
 @dataclass(frozen=True)
 class Fluorescence:
     """What makes one kind of fluorescence slide; grey values are of 0..255, lengths are pixels."""
@@ -45,8 +48,13 @@ class Fluorescence:
     chromatin: float = 0.12  # strength of the texture inside
     grain: float = 2.0  # size of that texture
     spots: int = 0  # chromocentres per nucleus
+    holes: int = 2  # nucleoli per nucleus: dark spots
+    seam: float = 0.3  # how much darker it is where two nuclei touch
     lens: float = 0.8  # blur of the optics
-    haze: float = 0.06  # scattered light
+    haze: float = 0.06  # scattered light, far
+    halo: float = 0.07  # scattered light, near: the glow around a bright nucleus
+    fog: float = 0.0  # grey value of the cells' own light around their nuclei
+    uneven: float = 0.12  # standard deviation of the illumination over the field
     bright: float = 0.03  # share of dividing and dying nuclei: small, very bright
     blurred: float = 0.1  # share out of focus
     ghosts: float = 0.0  # out-of-focus, unlabelled nuclei per labelled one
@@ -69,13 +77,13 @@ STYLES: dict[str, Fluorescence] = {
         patches=0.6,
         ground=(2, 4),
         light=(42, 75),
-        contrast=0.25,
-        dome=0.75,
-        margin=1.1,
+        contrast=0.3,
+        dome=0.55,
+        margin=1.02,
         chromatin=0.34,
         grain=2.2,
         spots=4,
-        lens=1.3,
+        lens=1.0,
         haze=0.14,
         bright=0.02,
         blurred=0.25,
@@ -83,25 +91,29 @@ STYLES: dict[str, Fluorescence] = {
         debris=0.03,
         noise=0.35,
         shot=0.015,
+        uneven=0.15,
     ),
     # 256 x 256, well separated ovals with fine texture
     "sparse": Fluorescence(
         radius=7.5,
         aspect=1.25,
         wobble=0.03,
-        density=(0.025, 0.06),
-        touching=0.05,
-        patches=0.3,
+        density=(0.03, 0.08),
+        touching=0.13,
+        patches=0.6,
         ground=(9, 14),
         light=(40, 70),
-        contrast=0.25,
+        contrast=0.33,
         chromatin=0.18,
         grain=1.3,
-        bright=0.03,
+        bright=0.05,
         blurred=0.06,
         ghosts=0.05,
-        debris=0.08,
-        lobed=0.1,
+        debris=0.1,
+        lobed=0.16,
+        halo=0.1,
+        fog=2.5,
+        dome=0.3,
     ),
     # 256 x 256, tiny nuclei in patches, some of them very bright
     "tiny": Fluorescence(
@@ -114,7 +126,7 @@ STYLES: dict[str, Fluorescence] = {
         patches=0.8,
         ground=(11, 14),
         light=(80, 130),
-        contrast=0.4,
+        contrast=0.42,
         chromatin=0.16,
         grain=1.2,
         lens=0.7,
@@ -123,6 +135,7 @@ STYLES: dict[str, Fluorescence] = {
         ghosts=0.05,
         debris=0.12,
         lobed=0.12,
+        dome=0.3,
     ),
     # 256 x 256, spindle cells with a breath of cytoplasm
     "spindle": Fluorescence(
@@ -131,19 +144,21 @@ STYLES: dict[str, Fluorescence] = {
         aspect=1.45,
         wobble=0.025,
         density=(0.03, 0.06),
-        touching=0.04,
+        touching=0.1,
         patches=0.2,
         ground=(3, 5),
         light=(42, 68),
-        contrast=0.25,
-        dome=0.35,
+        contrast=0.35,
+        dome=0.25,
         chromatin=0.1,
         grain=1.5,
-        streaks=1.2,
-        bright=0.01,
+        streaks=3.0,
+        bright=0.03,
         blurred=0.05,
         ghosts=0.06,
-        debris=0.06,
+        debris=0.09,
+        fog=4.0,
+        halo=0.1,
     ),
     # 256 x 320, next to nothing: one nucleus or a few
     "lone": Fluorescence(
@@ -153,8 +168,8 @@ STYLES: dict[str, Fluorescence] = {
         density=(0.002, 0.007),
         touching=0.3,
         ground=(3, 12),
-        light=(35, 60),
-        contrast=0.3,
+        light=(45, 70),
+        contrast=0.15,
         chromatin=0.15,
         grain=1.4,
         bright=0.0,
@@ -172,7 +187,7 @@ STYLES: dict[str, Fluorescence] = {
         ground=(11, 14),
         light=(55, 90),
         contrast=0.35,
-        dome=0.45,
+        dome=0.3,
         chromatin=0.14,
         grain=1.3,
         lens=0.7,
@@ -189,21 +204,22 @@ STYLES: dict[str, Fluorescence] = {
         aspect=1.5,
         wobble=0.06,
         density=(0.14, 0.25),
-        touching=0.14,
+        touching=0.18,
         patches=0.35,
         ground=(2, 4),
         light=(32, 48),
-        contrast=0.22,
+        contrast=0.3,
         dome=0.3,
         chromatin=0.1,
         grain=1.8,
         lens=1.0,
-        bright=0.03,
+        bright=0.05,
         haze=0.03,
         blurred=0.06,
-        debris=0.05,
+        debris=0.08,
         noise=0.3,
-        lobed=0.15,
+        lobed=0.18,
+        holes=3,
     ),
     # 520 x 696, the same cells crowded, hazy, many dividing
     "dividing": Fluorescence(
@@ -216,7 +232,7 @@ STYLES: dict[str, Fluorescence] = {
         patches=0.4,
         ground=(15, 20),
         light=(40, 55),
-        contrast=0.25,
+        contrast=0.3,
         dome=0.45,
         chromatin=0.08,
         grain=1.8,
@@ -249,6 +265,8 @@ STYLES: dict[str, Fluorescence] = {
         blurred=0.03,
         debris=0.05,
         noise=0.4,
+        lobed=0.08,
+        holes=3,
     ),
     # 1040 x 1388, the largest
     "huge": Fluorescence(
@@ -279,11 +297,11 @@ STYLES: dict[str, Fluorescence] = {
         aspect=1.5,
         wobble=0.065,
         density=(0.27, 0.38),
-        touching=0.22,
+        touching=0.25,
         patches=0.1,
         ground=(4, 5.5),
         light=(15, 24),
-        contrast=0.13,
+        contrast=0.18,
         dome=0.2,
         chromatin=0.05,
         grain=2.5,
@@ -291,10 +309,11 @@ STYLES: dict[str, Fluorescence] = {
         bright=0.03,
         haze=0.02,
         blurred=0.04,
-        debris=0.05,
+        debris=0.1,
         noise=0.25,
         shot=0.006,
-        lobed=0.25,
+        lobed=0.28,
+        holes=4,
     ),
     # 512 x 640, noisy, of very different brightness: much lies below a global threshold
     "noisy": Fluorescence(
@@ -307,7 +326,7 @@ STYLES: dict[str, Fluorescence] = {
         patches=0.1,
         ground=(4, 7),
         light=(13, 24),
-        contrast=0.65,
+        contrast=0.5,
         dome=0.5,
         margin=1.03,
         chromatin=0.2,
@@ -328,16 +347,17 @@ STYLES: dict[str, Fluorescence] = {
         density=(0.055, 0.06),
         ground=(0, 0.6),
         light=(34, 50),
-        contrast=0.3,
+        contrast=0.4,
         dome=0.7,
         chromatin=0.15,
-        haze=0.45,
-        lens=1.1,
+        haze=0.8,
+        lens=1.5,
         bright=0.01,
         blurred=0.2,
         debris=0.01,
         noise=0.4,
         shot=0.08,
+        halo=0.5,
     ),
     # 260 x 347, packed tissue
     "packed": Fluorescence(
@@ -351,10 +371,10 @@ STYLES: dict[str, Fluorescence] = {
         light=(45, 70),
         contrast=0.35,
         dome=0.6,
-        margin=1.05,
+        margin=1.04,
         chromatin=0.18,
         lens=1.5,
-        haze=0.2,
+        haze=0.26,
         bright=0.02,
         blurred=0.3,
         ghosts=0.1,
@@ -490,16 +510,21 @@ def _expose(
     shape = owner.shape
     light = rng.uniform(*slide.light)
     levels = light * np.exp(slide.contrast * rng.standard_normal(len(nuclei)))
+    levels = np.maximum(levels, FAINTEST * light)
     levels[bright] = np.maximum(levels[bright], light) * rng.uniform(2, 4.5, bright.sum())
     emitted = _per_nucleus(levels, owner) * _profile(slide, depth, shape, rng)
+    emitted *= _nucleoli(slide, nuclei, shape, rng) * (1 - slide.seam * _seams(owner))
     if slide.spots:
         emitted += _chromocentres(slide, nuclei, levels, shape, rng) * (owner > 0)
     defocused = _per_nucleus(rng.random(len(nuclei)) < slide.blurred, owner)
     image = blur(emitted * (1 - defocused), slide.lens)
     image += blur(emitted * defocused, slide.lens + min(0.14 * slide.radius, 1.8))
     image += slide.haze * blur(emitted, 2.2 * slide.radius)
+    image += slide.halo * blur(emitted, 0.7 * slide.radius)
+    if slide.fog:
+        image += slide.fog * _fog(slide, owner, rng)
     image += _litter(slide, len(nuclei), light, shape, rng)
-    image *= 1 + 0.08 * smooth_field(shape, 0.4 * max(shape), rng)
+    image *= np.clip(1 + slide.uneven * smooth_field(shape, 0.4 * max(shape), rng), 0.6, 1.5)
     return image + _ground(slide, shape, rng)
 
 
@@ -513,7 +538,7 @@ def _profile(
     """Return the light inside a nucleus of level 1: dome, soft rim, texture; 0 outside."""
     rho = depth * slide.margin
     dome = np.sqrt(np.clip(1 - rho**2, 0, 1))
-    flat = np.clip((1 - rho) * 0.5 * slide.radius + 0.35, 0, 1)
+    flat = np.clip((1 - rho) * 0.5 * slide.radius + 0.45, 0, 1)
     texture = smooth_field(shape, slide.grain, rng) + 0.45 * smooth_field(
         shape, 0.35 * slide.radius, rng
     )
@@ -529,13 +554,49 @@ def _chromocentres(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return bright spots inside the nuclei."""
-    count = slide.spots * len(nuclei)
+    places, owner = _places_inside(nuclei, slide.spots, rng)
+    heights = levels[owner] * rng.uniform(0.1, 0.6, len(owner))
+    return dots(shape, places, heights, 0.17 * slide.radius)
+
+
+def _nucleoli(
+    slide: Fluorescence, nuclei: list[Nucleus], shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Return the share of light that the dark spots inside the nuclei leave, 0.25..1."""
+    places, owner = _places_inside(nuclei, slide.holes, rng)
+    heights = rng.uniform(0.05, 0.6, len(owner))
+    return 1 - np.clip(dots(shape, places, heights, max(0.9, 0.12 * slide.radius)), 0, 0.75)
+
+
+def _places_inside(
+    nuclei: list[Nucleus], each: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n, 2) places, y and x, inside the nuclei, and the index of each one's nucleus."""
+    count = each * len(nuclei)
     turn, far = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.random(count)) * 0.65
-    owner = np.repeat(np.arange(len(nuclei)), slide.spots)
+    owner = np.repeat(np.arange(len(nuclei)), each)
     radius = np.array([n.radius for n in nuclei])[owner] * far
     centre = np.array([(n.y, n.x) for n in nuclei])[owner]
-    places = centre + np.stack([radius * np.sin(turn), radius * np.cos(turn)], 1)
-    return dots(shape, places, levels[owner] * rng.uniform(0.1, 0.6, count), 0.17 * slide.radius)
+    return centre + np.stack([radius * np.sin(turn), radius * np.cos(turn)], 1), owner
+
+
+def _seams(owner: np.ndarray) -> np.ndarray:
+    """Return 1 along the lines where two nuclei touch, 0 a few pixels away; (y, x) float32."""
+    seam = np.zeros(owner.shape, np.float32)
+    for first, second in (np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]):
+        here, there = owner[first], owner[second]
+        meet = (here != there) & (here > 0) & (there > 0)
+        seam[first][meet] = 1
+        seam[second][meet] = 1
+    return np.clip(1.6 * blur(seam, 1.0), 0, 1)
+
+
+def _fog(slide: Fluorescence, owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the faint clouds of the cells' bodies, mostly where nuclei are; about 0..2."""
+    shape = owner.shape
+    cells = blur((owner > 0).astype(np.float32), 1.6 * slide.radius)
+    cells = cells / max(float(cells.max()), 1e-6)
+    return (0.25 + cells) * np.clip(0.7 + 0.7 * smooth_field(shape, 2.2 * slide.radius, rng), 0, 2)
 
 
 def _litter(
@@ -549,11 +610,23 @@ def _litter(
         image += dots(shape, places, light * rng.uniform(0.08, 0.35, ghosts), 0.75 * slide.radius)
     specks = rng.poisson(slide.debris * count)
     if specks:
-        places = rng.uniform(0, shape, (specks, 2))
-        image += dots(shape, places, light * rng.uniform(0.2, 1.6, specks), 1.1)
+        image += _debris(specks, light, shape, rng)
     if slide.streaks:
         image += slide.streaks * _fibres(shape, rng)
     return image
+
+
+def _debris(
+    count: int, light: float, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Return bright crumbs and short smears, smaller and sharper than any nucleus."""
+    pieces = rng.integers(1, 4, count)
+    owner = np.repeat(np.arange(count), pieces)
+    turn = rng.uniform(0, np.pi, count)[owner] + 0.3 * rng.standard_normal(len(owner))
+    step = (np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) * 1.7
+    places = rng.uniform(0, shape, (count, 2))[owner]
+    places = places + step[:, None] * np.stack([np.sin(turn), np.cos(turn)], 1)
+    return dots(shape, places, light * rng.uniform(0.4, 2.0, count)[owner], 0.9)
 
 
 def _fibres(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -186,7 +186,7 @@ def _beside(
     direction = rng.uniform(0, 2 * np.pi)
     if rows:
         direction = host.angle + np.pi * (rng.integers(2) + 0.5) + 0.25 * rng.standard_normal()
-    distance = (host.reach(direction) + guest.reach(direction)) * rng.uniform(0.8, 1.0)
+    distance = (host.reach(direction) + guest.reach(direction)) * rng.uniform(0.76, 1.0)
     return host.y + distance * np.sin(direction), host.x + distance * np.cos(direction)
 
 
