@@ -114,6 +114,25 @@ def test_all_sizes_and_kinds_in_about_the_real_shares(twin, cases):
     assert 2 <= kinds["bright"] <= 4
 
 
+def test_each_kind_has_several_independent_groups(twin):
+    mosaics = samples.stamp(twin)["mosaics"]
+    groups = Counter(mosaic["kind"] for mosaic in mosaics)
+    assert groups["bright"] >= 3 and groups["colour"] >= 6 and groups["dark"] >= 25
+
+
+def test_every_dark_nucleus_can_be_seen():
+    """No nucleus is labelled that is not brighter than what lies around it."""
+    for style in nuclei.styles("dark"):
+        rgb, labels = nuclei.scene("dark", (256, 320), np.random.default_rng(5), style)
+        grey, free = rgb[..., 0].astype(float), ndi.binary_erosion(labels == 0, iterations=2)
+        for number in range(1, labels.max() + 1):
+            ring = free & ndi.binary_dilation(labels == number, iterations=7)
+            if ring.sum() > 20:
+                inside, outside = grey[labels == number], grey[ring]
+                error = outside.std() / min(inside.size, outside.size) ** 0.5
+                assert inside.mean() - np.median(outside) > max(2.5, 3 * error), style
+
+
 def test_counts_of_nuclei_span_the_real_range(twin, cases):
     counts = [len(list((twin / "stage1_train" / name / "masks").iterdir())) for name in cases]
     assert min(counts) <= 5 and 150 <= max(counts) <= 400 and 20 <= np.median(counts) <= 36

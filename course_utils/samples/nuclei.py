@@ -24,7 +24,7 @@ from ..errors import ParameterError
 from . import nuclei_bright, nuclei_colour, nuclei_dark
 from .nuclei_drawing import consecutive
 
-VERSION = 3
+VERSION = 4
 FEWEST = 6  # cases: a mosaic of two tiles of each kind
 KINDS = {"dark": nuclei_dark, "bright": nuclei_bright, "colour": nuclei_colour}
 

@@ -203,7 +203,8 @@ def scene(
     owner, depth = draw(nuclei, shape)
     dose = rng.uniform(*slide.dose, len(nuclei))
     pale = (rng.random(len(nuclei)) < 0.35) & (slide.pale is not None)
-    stain = _stain(slide, np.where(pale, rng.uniform(0.45, 1.0, len(nuclei)), dose), owner, depth, rng)
+    dose = np.where(pale, rng.uniform(0.45, 1.0, len(nuclei)), dose)
+    stain = _stain(slide, dose, owner, depth, rng)
     paleness = blur(np.append(0, pale)[owner].astype(np.float32), slide.lens)[..., None]
     picture = _tissue(slide, shape, turn, lumen, rng)
     ratio = np.array(slide.nucleus) / np.array(slide.glass)
@@ -262,7 +263,7 @@ def _ghosts(
         return np.zeros(shape, np.float32)
     blots = outlines(number, rng, radius=0.8 * slide.radius, aspect=slide.aspect, wobble=0.1)
     owner, _ = draw(scatter(blots, shape, rng, touching=0, gap=0.5), shape)
-    strength = np.append(0, rng.uniform(0.1, 0.5, number))[owner].astype(np.float32)
+    strength = np.append(0, rng.uniform(0.1, 0.38, number))[owner].astype(np.float32)
     return blur(strength, 1.5 + 0.2 * slide.radius)
 
 

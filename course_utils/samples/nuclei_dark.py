@@ -24,7 +24,6 @@ from .nuclei_drawing import (
     stitch,
 )
 
-
 FAINTEST = 0.3  # light of the faintest nuclei over that of a typical one: all can be seen
 
 
@@ -79,11 +78,11 @@ STYLES: dict[str, Fluorescence] = {
         light=(42, 75),
         contrast=0.3,
         dome=0.55,
-        margin=1.02,
+        margin=1.0,
         chromatin=0.34,
         grain=2.2,
         spots=4,
-        lens=1.0,
+        lens=0.9,
         haze=0.14,
         bright=0.02,
         blurred=0.25,
@@ -99,7 +98,7 @@ STYLES: dict[str, Fluorescence] = {
         aspect=1.25,
         wobble=0.03,
         density=(0.03, 0.08),
-        touching=0.13,
+        touching=0.1,
         patches=0.6,
         ground=(9, 14),
         light=(40, 70),
@@ -113,7 +112,7 @@ STYLES: dict[str, Fluorescence] = {
         lobed=0.16,
         halo=0.1,
         fog=2.5,
-        dome=0.3,
+        dome=0.22,
     ),
     # 256 x 256, tiny nuclei in patches, some of them very bright
     "tiny": Fluorescence(
@@ -297,7 +296,7 @@ STYLES: dict[str, Fluorescence] = {
         aspect=1.5,
         wobble=0.065,
         density=(0.27, 0.38),
-        touching=0.25,
+        touching=0.2,
         patches=0.1,
         ground=(4, 5.5),
         light=(15, 24),
@@ -344,20 +343,20 @@ STYLES: dict[str, Fluorescence] = {
         spread=0.12,
         aspect=1.3,
         wobble=0.04,
-        density=(0.055, 0.06),
+        density=(0.048, 0.052),
         ground=(0, 0.6),
         light=(34, 50),
         contrast=0.4,
         dome=0.7,
         chromatin=0.15,
-        haze=0.8,
+        haze=1.1,
         lens=1.5,
         bright=0.01,
         blurred=0.2,
         debris=0.01,
         noise=0.4,
         shot=0.08,
-        halo=0.5,
+        halo=0.8,
     ),
     # 260 x 347, packed tissue
     "packed": Fluorescence(
@@ -538,7 +537,7 @@ def _profile(
     """Return the light inside a nucleus of level 1: dome, soft rim, texture; 0 outside."""
     rho = depth * slide.margin
     dome = np.sqrt(np.clip(1 - rho**2, 0, 1))
-    flat = np.clip((1 - rho) * 0.5 * slide.radius + 0.45, 0, 1)
+    flat = np.clip((1 - rho) * 0.7 * slide.radius + 0.5, 0, 1)
     texture = smooth_field(shape, slide.grain, rng) + 0.45 * smooth_field(
         shape, 0.35 * slide.radius, rng
     )
