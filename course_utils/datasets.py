@@ -46,12 +46,12 @@ def locate(name: str, profile: str, data_dir: str | os.PathLike = "", seed: int 
         return samples.make(name, seed=seed)
     root = paths.data_root(data_dir)
     if data_dir and not root.is_dir():
-        raise DataError(f"expected a folder at DATA_DIR, found nothing at {root}: mend DATA_DIR")
+        raise DataError(f"expected a folder at DATA_DIR, found none at {root}: mend DATA_DIR")
     return downloads.find(name, root) or downloads.get(name, root)
 
 
 def describe(name: str, folder: Path, cases: int) -> dict:
-    """Return the ``data`` entry of ``metrics.json``: name, source, cases and cases of the release."""
+    """Return the ``data`` entry of ``metrics.json``: name, source, cases, release_cases."""
     manifest = manifests.load(name)
     twin = samples.stamp(folder) is not None
     source = "generated (offline twin)" if twin else manifest.title
@@ -94,7 +94,9 @@ def _index_nuclei(folder: Path) -> pd.DataFrame:
         )
     rows = [_nuclei_row(case) for case in sorted(root.iterdir()) if case.is_dir()]
     if not rows:
-        raise DataError(f"expected folders of cases in {root}, found none: unpack the archive again")
+        raise DataError(
+            f"expected folders of cases in {root}, found none: unpack the archive again"
+        )
     return pd.DataFrame(rows)
 
 
@@ -134,7 +136,9 @@ def _open(path: str | os.PathLike) -> Image.Image:
 
 def _damaged(path: str | os.PathLike, error: Exception) -> DataError:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"expected a whole PNG image, found a damaged one at {path} ({cause}): fetch it again")
+    return DataError(
+        f"expected a whole PNG image, found a damaged one at {path} ({cause}): fetch it again"
+    )
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -208,7 +212,7 @@ def _mask_pixels(mask: str, shape: tuple[int, int]) -> np.ndarray:
 
 
 def read_nuclei(row: pd.Series) -> dict[str, np.ndarray]:
-    """Read one row of the BBBC038 table: ``image`` uint8 (y, x, 3) and ``labels`` int32 (y, x, 1)."""
+    """Read one row of the table: ``image`` uint8 (y, x, 3) and ``labels`` int32 (y, x, 1)."""
     image = read_image(row["image"])
     return {"image": image, "labels": read_instances(row["masks"], image.shape[:2])[..., None]}
 

@@ -1,4 +1,4 @@
-"""The errors of the course: each is one line that says what was expected, what was found, what to do."""
+"""The errors of the course: one line each, what was expected, what was found, what to do."""
 
 from __future__ import annotations
 

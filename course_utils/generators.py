@@ -1,8 +1,8 @@
 """Prepared arrays on disk, and the feed that cuts training batches from them.
 
 Cases are read once (`pack`), kept in flat files and memory-mapped from then on. A feed is a
-``keras.utils.PyDataset`` whose batch ``b`` of epoch ``e`` is a pure function of ``(seed, e, b)``: the
-same whichever worker draws it, whenever, and after an interruption.
+``keras.utils.PyDataset`` whose batch ``b`` of epoch ``e`` is a pure function of ``(seed, e, b)``:
+the same whichever worker draws it, whenever, and after an interruption.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def pack(
     folder = Path(folder)
     if not (folder / INDEX).is_file():
         if len(cases) == 0:
-            raise DataError("expected at least one case to prepare, found none: look at the table of cases")
+            raise DataError(
+                "expected at least one case to prepare, found none: look at the table of cases"
+            )
         _write_packed(cases, read, folder, workers, progress)
     return _map_packed(folder)
 
@@ -200,8 +202,8 @@ def cut(
     size : int
         Side of the result, pixels.
     zoom : float
-        Half of the crops are enlarged or shrunk by a factor drawn between ``1 / zoom`` and ``zoom``:
-        the image by bilinear interpolation, the target by the nearest pixel.
+        Half of the crops are enlarged or shrunk by a factor between ``1 / zoom`` and ``zoom``: the
+        image by bilinear interpolation, the target by the nearest pixel.
 
     Returns
     -------
@@ -305,7 +307,7 @@ def crops(
     -------
     keras.utils.PyDataset
         ``feed[b]`` is ``(images, targets)``, float32, (batch, size, size, channel). Which epoch is
-        drawn stands in ``feed.epoch``; give ``fit`` the callback `follow` so that it does.
+        drawn stands in ``feed.epoch``; `runtime.resumable` sets it.
 
     Raises
     ------
@@ -314,14 +316,14 @@ def crops(
     """
     if len(images) != len(targets) or len(images) == 0:
         raise ParameterError(
-            f"expected one target an image, found {len(images)} images and {len(targets)} targets: "
-            "pass the same cases for both"
+            f"expected one target an image, found {len(images)} images and {len(targets)} "
+            "targets: pass the same cases for both"
         )
     for k, (image, target) in enumerate(zip(images, targets)):
         if image.shape[:2] != target.shape[:2]:
             raise ParameterError(
-                f"expected a target of the image's shape {image.shape[:2]}, found {target.shape[:2]} "
-                f"at position {k}: prepare both from the same case"
+                f"expected a target of the image's shape {image.shape[:2]}, found "
+                f"{target.shape[:2]} at position {k}: prepare both from the same case"
             )
     share = np.cumsum(np.ones(len(images)) if weights is None else np.asarray(weights, float))
 
@@ -362,12 +364,3 @@ def _feed_class() -> type:
             return _to_unit(images), _to_unit(targets)
 
     return Feed
-
-
-def follow(feed):
-    """Return a Keras callback that tells a feed which epoch ``fit`` is in, after a resume too."""
-    import keras
-
-    return keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)
-    )

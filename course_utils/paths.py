@@ -16,7 +16,7 @@ HOME = "medical-imaging-course"
 
 
 def checkout() -> Path | None:
-    """Return the root of the cloned repository, or None when the package was installed without it."""
+    """Return the root of the clone, or None when the package was installed without it."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
 
@@ -38,7 +38,7 @@ def twin_root() -> Path:
 
 
 def cache_root() -> Path:
-    """Return the folder for prepared arrays, which can be made again (``COURSE_CACHE`` overrides it)."""
+    """Return the folder for prepared arrays (``COURSE_CACHE`` overrides it)."""
     chosen = os.environ.get("COURSE_CACHE", "")
     return Path(chosen).expanduser().resolve() if chosen else _base() / "data" / "cache"
 
@@ -46,7 +46,9 @@ def cache_root() -> Path:
 def lesson_output(lesson: str, output_dir: str | os.PathLike = "") -> Path:
     """Return the folder for the results of one lesson, made if it is not there."""
     chosen = os.fspath(output_dir)
-    folder = Path(chosen).expanduser().resolve() if chosen else _base() / "runs" / "notebook" / lesson
+    folder = (
+        Path(chosen).expanduser().resolve() if chosen else _base() / "runs" / "notebook" / lesson
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

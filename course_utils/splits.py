@@ -44,8 +44,9 @@ def by_group(
 
     Notes
     -----
-    Within each stratum the groups are shuffled, the large ones come first, and each goes to the part
-    that is furthest below its share: no part misses its share by more than one group a stratum.
+    Within each stratum the groups are shuffled, the large ones come first, and each goes to the
+    part that is furthest below its share: no part misses its share by more than one group in a
+    stratum.
 
     Examples
     --------
@@ -109,8 +110,8 @@ def mosaic_joints(
     """Find the pairs of images that were neighbours in one mosaic, by their edges.
 
     Two tiles are neighbours when the last column (row) of one goes on in the first column (row) of
-    the other: the two lines correlate, and they differ by no more than neighbouring lines inside the
-    tiles do.
+    the other: the two lines correlate, and they differ by no more than neighbouring lines inside
+    the tiles do.
 
     Parameters
     ----------
@@ -127,8 +128,8 @@ def mosaic_joints(
     Returns
     -------
     list of (int, int, {"right", "below"})
-        ``(a, b, "right")``: image ``b`` goes on where image ``a`` ends on the right. Tiles that meet
-        only along an empty edge are not found.
+        ``(a, b, "right")``: image ``b`` goes on where image ``a`` ends on the right. Tiles that
+        meet only along an empty edge are not found.
     """
     shapes = [np.shape(image)[:2] for image in images]
     joints = []

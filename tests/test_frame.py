@@ -1,4 +1,4 @@
-"""The frame: one list of packages, checked wherever it is repeated; nothing heavy imported early."""
+"""The frame: one list of packages, checked where it is repeated; nothing heavy imported early."""
 
 import re
 import subprocess
@@ -35,7 +35,9 @@ def test_ranges_admit_the_versions_of_colab_and_of_the_tests(file):
     held = versions(file)
     shared = wanted.keys() & held.keys()
     assert len(shared) >= 20
-    refused = [f"{wanted[n]} refuses {held[n]}" for n in shared if held[n] not in wanted[n].specifier]
+    refused = [
+        f"{wanted[n]} refuses {held[n]}" for n in shared if held[n] not in wanted[n].specifier
+    ]
     assert not refused
 
 
@@ -52,7 +54,10 @@ def test_the_users_packages_are_all_required():
 def test_environment_yml_takes_its_list_from_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, packages = environment["dependencies"]
-    assert Requirement(python).specifier == Requirement(f"python{PROJECT['requires-python']}").specifier
+    assert (
+        Requirement(python).specifier
+        == Requirement(f"python{PROJECT['requires-python']}").specifier
+    )
     assert pip == "pip"
     constraint, install = packages["pip"]
     assert (ROOT / constraint.removeprefix("-c ")).is_file()
@@ -63,7 +68,9 @@ def test_environment_yml_takes_its_list_from_pyproject():
 def test_binder_repeats_the_ranges_of_pyproject_with_cpu_builds():
     conda = yaml.safe_load((ROOT / "binder" / "environment.yml").read_text())["dependencies"]
     lines = [line for line in conda if isinstance(line, str)] + conda[-1]["pip"]
-    lines = [line.replace("=3", "==3", 1) if line.startswith("python=3") else line for line in lines]
+    lines = [
+        line.replace("=3", "==3", 1) if line.startswith("python=3") else line for line in lines
+    ]
     held = {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
     wanted = {n: r.specifier for n, r in requirements("keras", "torch", "lab").items()}
     assert held["tensorflow-cpu"] == wanted["tensorflow"]

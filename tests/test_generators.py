@@ -160,7 +160,7 @@ def test_a_batch_is_a_function_of_seed_epoch_and_step():
 def test_targets_lie_between_0_and_1():
     images, targets = feed()[0]
     assert images.shape == (4, 16, 16, 3) and targets.shape == (4, 16, 16, 2)
-    assert 0 <= targets.min() and targets.max() <= 1
+    assert targets.min() >= 0 and targets.max() <= 1
 
 
 def test_weights_say_how_often_an_image_is_drawn():
