@@ -283,6 +283,7 @@ def crops(
     seed: int,
     weights: Sequence[float] | None = None,
     zoom: float = 1.0,
+    tries: int = 1,
     augment: Augment | None = None,
 ):
     """Return an endless supply of augmented crops as a ``keras.utils.PyDataset``.
@@ -299,6 +300,9 @@ def crops(
         How often an image is drawn, relative to the others; equal if left out.
     zoom : float
         See `cut`.
+    tries : int
+        How many crops of an image are looked at for one whose target is not empty; the last is
+        taken as it is, so that the network also sees plain background.
     augment : callable, optional
         ``augment(rng, image, target)`` on the uint8 arrays; what it returns as uint8 is divided by
         255 afterwards.
@@ -329,7 +333,10 @@ def crops(
 
     def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         case = int(np.searchsorted(share, rng.uniform(0, share[-1]), side="right"))
-        pair = cut(rng, images[case], targets[case], size, zoom)
+        for _ in range(tries):
+            pair = cut(rng, images[case], targets[case], size, zoom)
+            if pair[1].any():
+                break
         return augment(rng, *pair) if augment else pair
 
     return _feed_class()(draw, batch, steps, seed)

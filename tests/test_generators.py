@@ -171,6 +171,17 @@ def test_weights_say_how_often_an_image_is_drawn():
     assert 0.65 < share < 0.85
 
 
+def test_more_tries_find_more_crops_with_a_target():
+    image, target = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 1), np.uint8)
+    target[5:9, 5:9] = 255
+
+    def filled(tries):
+        settings = dict(size=16, batch=200, steps=1, seed=0, tries=tries)
+        return generators.crops([image], [target], **settings)[0][1].any((1, 2, 3)).mean()
+
+    assert filled(1) < filled(3) < filled(9) < 1
+
+
 def test_an_image_and_a_target_of_another_shape_are_refused():
     image, target = case()
     with pytest.raises(ParameterError, match="at position 1"):
