@@ -24,7 +24,7 @@ from ..errors import ParameterError
 from . import nuclei_bright, nuclei_colour, nuclei_dark
 from .nuclei_drawing import consecutive
 
-VERSION = 5
+VERSION = 7
 FEWEST = 6  # cases: a mosaic of two tiles of each kind
 KINDS = {"dark": nuclei_dark, "bright": nuclei_bright, "colour": nuclei_colour}
 
@@ -66,20 +66,20 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "large", LARGE),
     Plan("dark", "tiny", SMALL, (1, 2)),
     Plan("dark", "dim", SQUARE, (1, 2)),
-    Plan("colour", "lilac-fibres", WIDE),
+    Plan("colour", "lilac-small", WIDE),
     Plan("dark", "lone", WIDE),
     Plan("dark", "culture", LARGE),
     Plan("dark", "packed", (260, 347)),
     Plan("dark", "noisy", (512, 640)),
     Plan("dark", "crowd", SMALL, (1, 2)),
     Plan("dark", "embryo", (603, 1272)),
-    Plan("colour", "yellow", WIDE),
+    Plan("colour", "white", WIDE),
     Plan("bright", "smear", WIDE),
     Plan("dark", "spindle", SMALL),
     Plan("dark", "spindle", SMALL),
     Plan("dark", "dim", SQUARE, (1, 2)),
     Plan("dark", "huge", (1040, 1388)),
-    Plan("colour", "lilac-rows", WIDE),
+    Plan("colour", "lilac-large", WIDE),
     Plan("dark", "tiny", SMALL),
     Plan("dark", "sparse", SMALL, (2, 1)),
     Plan("dark", "sparse", SMALL),
@@ -87,8 +87,25 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "tiny", SMALL),
     Plan("dark", "sparse", SMALL),
     Plan("dark", "lone", SMALL),
+    # Once more what is common: a network can learn a style only if it occurs in several mosaics.
+    Plan("dark", "crowd", SMALL),
+    Plan("dark", "sparse", SMALL, (1, 2)),
+    Plan("dark", "tissue", SMALL, (1, 2)),
+    Plan("colour", "lilac-small", WIDE),
+    Plan("dark", "spindle", SMALL, (1, 2)),
+    Plan("dark", "crowd", SMALL, (1, 2)),
+    Plan("dark", "dim", SQUARE),
+    Plan("dark", "tiny", SMALL, (2, 1)),
+    Plan("dark", "tiny", SMALL),
+    Plan("dark", "sparse", SMALL, (2, 2)),
+    Plan("dark", "tissue", SMALL),
+    Plan("bright", "smear", WIDE),
+    Plan("dark", "crowd", SMALL, (2, 2)),
+    Plan("dark", "lone", SMALL),
+    Plan("dark", "spindle", SMALL),
+    Plan("dark", "tissue", SMALL),
 )
-DEFAULT_CASES = 96  # all of PLANS once, and its first scenes again: enough mosaics to test on
+DEFAULT_CASES = sum(plan.tiles for plan in PLANS)
 
 
 def plan(cases: int | None = None) -> list[Plan]:
@@ -97,7 +114,7 @@ def plan(cases: int | None = None) -> list[Plan]:
     Parameters
     ----------
     cases : int, optional
-        The number of images, at least ``FEWEST``; None: ``DEFAULT_CASES``.
+        The number of images, at least ``FEWEST``; None: all of ``PLANS`` once.
 
     Raises
     ------

@@ -1,0 +1,143 @@
+"""Lesson 5: the functions that the student builds, and what a run of the lesson ends with."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from course_utils import lessons
+
+ROOT = Path(__file__).resolve().parents[1]
+LESSON = "05_unet_nuclei"
+NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """Names defined by the cells of the lesson that build things, without running the lesson."""
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    names: dict = {}
+    for cell in ("imports", "baseline", "prepare", "unet", "loss", "instances"):
+        exec(compile(cells[cell], cell, "exec"), names)
+    return names
+
+
+def discs(gap: int = 0, radius: int = 9) -> np.ndarray:
+    """A label map of two discs side by side, ``gap`` pixels apart."""
+    y, x = np.mgrid[:40, :60]
+    labels = np.zeros((40, 60), np.int32)
+    for label, centre in ((1, 20), (2, 20 + 2 * radius + 1 + gap)):
+        labels[(y - 20) ** 2 + (x - centre) ** 2 <= radius**2] = label
+    return labels
+
+
+def test_the_tutorials_network_has_its_published_size(taught):
+    network = taught["unet"]([16, 32, 64, 128, 256], outputs=1)
+    assert network.count_params() == 1_962_625
+
+
+def test_targets_mark_the_gap_only_where_nuclei_touch(taught):
+    nucleus, touching, _ = np.moveaxis(taught["targets"](discs()), -1, 0)
+    assert np.array_equal(nucleus > 0, discs() > 0)
+    assert touching.any() and np.abs(np.nonzero(touching)[1] - 29).max() <= 4
+    assert not taught["targets"](discs(gap=12))[..., 1].any()
+    assert not taught["targets"](np.where(discs() == 1, 1, 0))[..., 1].any()
+
+
+def test_depth_reaches_one_in_every_nucleus_however_small(taught):
+    labels = discs()
+    labels[2, 2] = 7
+    depth = taught["targets"](labels)[..., 2]
+    assert all(depth[labels == label].max() == 255 for label in (1, 2, 7))
+    assert not depth[labels == 0].any()
+
+
+def test_targets_do_not_ask_for_consecutive_labels(taught):
+    labels = discs()
+    renumbered = np.where(labels == 2, 40, labels)
+    assert np.array_equal(taught["targets"](labels), taught["targets"](renumbered))
+
+
+def test_perfect_maps_give_the_nuclei_back(taught):
+    labels = discs()
+    maps = taught["targets"](labels) / 255
+    assert taught["components"](maps).max() == 1
+    found = taught["from_depth"](maps)
+    assert found.max() == 2
+    assert np.mean((found > 0) == (labels > 0)) == 1
+    assert len(np.unique(found[labels == 1])) == 1
+
+
+def test_distance_watershed_separates_discs_and_keeps_one_whole(taught):
+    assert taught["watershed"](discs() > 0).max() == 2
+    assert taught["watershed"](discs() == 1).max() == 1
+
+
+def test_otsu_takes_the_smaller_side(taught):
+    dark_on_bright = np.full((20, 20, 3), 220, np.uint8)
+    dark_on_bright[5:9, 5:9] = 30
+    assert taught["otsu"](dark_on_bright).sum() == 16
+    assert taught["otsu"](255 - dark_on_bright).sum() == 16
+
+
+def test_the_loss_is_least_at_the_truth_and_finite_at_the_edges(taught):
+    truth = (taught["targets"](discs())[None] / 255).astype("float32")
+    loss = taught["nuclei_loss"]
+    right, wrong = float(loss(truth, truth)), float(loss(truth, 1 - truth))
+    assert np.isfinite([right, wrong]).all() and right < 0.5 < wrong
+    assert np.isfinite(float(loss(np.zeros_like(truth), np.zeros_like(truth))))
+
+
+@pytest.mark.parametrize("name", ["ap", "resize", "steps", "seed", "markers"])
+def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
+        *definition, call = cells[cell].rstrip().split("\n")
+        names = dict(taught)
+        exec("\n".join(definition), names)
+        verdict = eval(call, names)
+        assert verdict.passed is passes, verdict
+
+
+def test_the_stored_run_kept_the_budget_of_the_sample_profile():
+    stored = lessons.measured()[LESSON]["sample"]
+    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> dict:
+    """Run the lesson with the command that an instructor uses and return its metrics."""
+    command = [sys.executable, "-m", "course_utils", "run", LESSON, "--out", str(folder)]
+    done = subprocess.run(
+        [*command, *arguments], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / LESSON / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("seed", [7, 2018])
+def test_the_network_learns_its_task_on_generated_images(tmp_path, seed):
+    result = run(tmp_path, "-p", "SEED", str(seed))
+    gain = result["gain"]["Otsu + watershed"]
+    assert gain["low"] > 0, f"mean AP gained over the baseline: {gain}"
+    assert result["data"]["source"].startswith("generated")
+    assert (tmp_path / "report.html").is_file()
+    assert len(list((tmp_path / LESSON / "figures").glob("*.png"))) >= 10
+
+
+def test_the_lesson_runs_on_pytorch(tmp_path):
+    result = run(tmp_path, "-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1", KERAS_BACKEND="torch")
+    assert "torch" in result["versions"] and "tensorflow" not in result["versions"]
+
+
+def test_real_images_run_from_their_folder(tmp_path, real_nuclei):
+    result = run(
+        tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_nuclei),
+        "-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1",
+    )  # fmt: skip
+    assert result["data"]["release_cases"] == 670
+    assert result["data"]["cases"] <= 670
