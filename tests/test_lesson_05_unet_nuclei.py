@@ -133,7 +133,8 @@ def test_the_network_learns_its_task_on_generated_images(tmp_path, seed):
 
 def test_the_lesson_runs_on_pytorch(tmp_path):
     result = run(tmp_path, "-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1", KERAS_BACKEND="torch")
-    assert "torch" in result["versions"] and "tensorflow" not in result["versions"]
+    # Keras imports an installed TensorFlow whatever its backend; PyTorch only when it computes.
+    assert "torch" in result["versions"]
 
 
 def test_real_images_run_from_their_folder(tmp_path, real_nuclei):
