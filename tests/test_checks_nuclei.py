@@ -10,8 +10,8 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.transform import resize as skimage_resize
 
-from course_utils import metrics
 from course_utils.checks import UNANSWERED, Verdict, exercise, nuclei
+from course_utils.metrics import instances
 
 # -- right answers ---------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ def shuffled_indices(n_images, batch_size, step):
 
 
 def ap_by_assignment(iou, threshold):
-    rows, _ = metrics._assign(iou, threshold)
+    rows, _ = instances._assign(iou, threshold)
     there = sum(iou.shape) - len(rows)
     return len(rows) / there if there else 1.0
 
@@ -144,7 +144,7 @@ def precision(iou, threshold):
 
 
 def ap_tp(iou, threshold):
-    return len(metrics._assign(iou, threshold)[0])
+    return len(instances._assign(iou, threshold)[0])
 
 
 def counted_twice(iou, threshold):

@@ -10,6 +10,7 @@ import pytest
 
 from course_utils import generators
 from course_utils.errors import DataError, ParameterError
+from course_utils.generators import packed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -78,7 +79,7 @@ def test_no_cases_is_an_error(tmp_path):
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     real_open = open
     monkeypatch.setattr(
-        generators, "open",
+        packed, "open",
         lambda path, mode: real_open("/dev/full", mode, buffering=0), raising=False,
     )  # fmt: skip
     with pytest.raises(DataError, match="No space left"):

@@ -1,0 +1,20 @@
+"""Prepared arrays on disk, and the feed that cuts training batches from them.
+
+Cases are read once (`pack`), kept in flat files and memory-mapped from then on. A feed is a
+``keras.utils.PyDataset`` whose batch ``b`` of epoch ``e`` is a pure function of ``(seed, e, b)``:
+the same whichever worker draws it, whenever, and after an interruption.
+"""
+
+from .crops import Augment, crops, cut, flip_and_turn, normalise, vary_intensity
+from .packed import fingerprint, pack
+
+__all__ = [
+    "Augment",
+    "crops",
+    "cut",
+    "fingerprint",
+    "flip_and_turn",
+    "normalise",
+    "pack",
+    "vary_intensity",
+]

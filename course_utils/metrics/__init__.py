@@ -1,0 +1,41 @@
+"""How good a segmentation is: masks, instances, counts, and how sure one can be of a mean.
+
+A *mask* is a boolean array of any shape. A *label map* (instance map) is an integer array, 0 for
+background and one positive number an instance, with axes (y, x) or (z, y, x); its numbers need not
+follow each other. The truth always comes first, the prediction second.
+
+The rule for empty cases is one for all scores: **nothing there and nothing predicted scores 1**;
+when only one of the two is empty the score is 0.
+"""
+
+from .instances import (
+    THRESHOLDS,
+    Matches,
+    PanopticQuality,
+    average_precision,
+    count_error,
+    errors_by_kind,
+    iou_matrix,
+    match,
+    panoptic_quality,
+)
+from .masks import dice, iou, pixel_accuracy
+from .uncertainty import Interval, bootstrap, paired_bootstrap
+
+__all__ = [
+    "THRESHOLDS",
+    "Interval",
+    "Matches",
+    "PanopticQuality",
+    "average_precision",
+    "bootstrap",
+    "count_error",
+    "dice",
+    "errors_by_kind",
+    "iou",
+    "iou_matrix",
+    "match",
+    "paired_bootstrap",
+    "panoptic_quality",
+    "pixel_accuracy",
+]
