@@ -14,14 +14,17 @@ import pandas as pd
 
 from .. import downloads, manifests, paths, samples
 from ..errors import DataError
-from . import nuclei
+from . import isic, nuclei
 from .files import read_image
+from .isic import read_lesion, read_mask
 from .nuclei import KINDS, nuclei_kind, read_instances, read_nuclei
 
 # folder -> table: one reader a manifest
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "bbbc038": nuclei.index,
     "dsb2018_fixes": nuclei.index,
+    "isic2017": isic.index,
+    "isic2018": isic.index,
 }
 
 
@@ -99,5 +102,7 @@ __all__ = [
     "nuclei_kind",
     "read_image",
     "read_instances",
+    "read_lesion",
+    "read_mask",
     "read_nuclei",
 ]

@@ -8,6 +8,7 @@ The rule for empty cases is one for all scores: **nothing there and nothing pred
 when only one of the two is empty the score is 0.
 """
 
+from .boundary import boundary, boundary_distance, boundary_f1
 from .instances import (
     THRESHOLDS,
     Matches,
@@ -19,7 +20,7 @@ from .instances import (
     match,
     panoptic_quality,
 )
-from .masks import dice, iou, pixel_accuracy
+from .masks import dice, iou, pixel_accuracy, thresholded_iou
 from .uncertainty import Interval, bootstrap, paired_bootstrap
 
 __all__ = [
@@ -29,6 +30,9 @@ __all__ = [
     "PanopticQuality",
     "average_precision",
     "bootstrap",
+    "boundary",
+    "boundary_distance",
+    "boundary_f1",
     "count_error",
     "dice",
     "errors_by_kind",
@@ -38,4 +42,5 @@ __all__ = [
     "paired_bootstrap",
     "panoptic_quality",
     "pixel_accuracy",
+    "thresholded_iou",
 ]
