@@ -14,9 +14,10 @@ import pandas as pd
 
 from .. import downloads, manifests, paths, samples
 from ..errors import DataError
-from . import isic, nuclei
+from . import isic, lgg, nuclei
 from .files import read_image
 from .isic import read_lesion, read_mask
+from .lgg import missing_sequence, read_patients, read_slice
 from .nuclei import KINDS, nuclei_kind, read_instances, read_nuclei
 
 # folder -> table: one reader a manifest
@@ -25,6 +26,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "dsb2018_fixes": nuclei.index,
     "isic2017": isic.index,
     "isic2018": isic.index,
+    "lgg_mri": lgg.index,
 }
 
 
@@ -99,10 +101,13 @@ __all__ = [
     "describe",
     "index",
     "locate",
+    "missing_sequence",
     "nuclei_kind",
     "read_image",
     "read_instances",
     "read_lesion",
     "read_mask",
     "read_nuclei",
+    "read_patients",
+    "read_slice",
 ]
