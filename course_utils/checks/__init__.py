@@ -121,6 +121,6 @@ def returned(value: Any) -> Any:
     return value
 
 
-from . import nuclei  # noqa: E402  (one module a lesson; they need what stands above)
+from . import nuclei, segmentation  # noqa: E402  (one module a lesson; they need what stands above)
 
-__all__ = ["UNANSWERED", "Verdict", "Wrong", "exercise", "nuclei", "returned"]
+__all__ = ["UNANSWERED", "Verdict", "Wrong", "exercise", "nuclei", "returned", "segmentation"]

@@ -21,13 +21,16 @@ from .instances import (
     panoptic_quality,
 )
 from .masks import dice, iou, pixel_accuracy, thresholded_iou
+from .selective import RiskCoverage, risk_coverage
 from .uncertainty import Interval, bootstrap, paired_bootstrap
+from .volumes import slice_scores, volume_dice
 
 __all__ = [
     "THRESHOLDS",
     "Interval",
     "Matches",
     "PanopticQuality",
+    "RiskCoverage",
     "average_precision",
     "bootstrap",
     "boundary",
@@ -42,5 +45,8 @@ __all__ = [
     "paired_bootstrap",
     "panoptic_quality",
     "pixel_accuracy",
+    "risk_coverage",
+    "slice_scores",
     "thresholded_iou",
+    "volume_dice",
 ]

@@ -18,17 +18,21 @@ from .images import (
     scale_bar,
     watershed_steps,
 )
+from .segmentation import PANELS, dice_against_size, five_panels, risk_coverage, tinted
 from .viewers import explore, gallery_viewer, watershed_explorer
 
 __all__ = [
+    "PANELS",
     "ap_curve",
     "bland_altman",
     "colour_instances",
     "compare",
     "contour_overlay",
     "curves",
+    "dice_against_size",
     "displayable",
     "explore",
+    "five_panels",
     "gallery",
     "gallery_viewer",
     "instance_overlay",
@@ -36,10 +40,12 @@ __all__ = [
     "is_static",
     "montage",
     "png",
+    "risk_coverage",
     "scale_bar",
     "show",
     "spread",
     "table",
+    "tinted",
     "watershed_explorer",
     "watershed_steps",
 ]
