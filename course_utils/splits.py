@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from .errors import DataError, ParameterError
+from .paths import atomic_write
 
 PARTS = {"train": 0.6, "validation": 0.2, "test": 0.2}
+PATIENT_PARTS = {"train": 0.55, "validation": 0.15, "test": 0.3}
+SPLIT_FILE = "patients.csv"
 
 
 def by_group(
@@ -64,6 +69,134 @@ def by_group(
     for _, groups in first.groupby(first, sort=True):
         part_of |= _deal(size[groups.index], fractions, rng)
     return table[group].map(part_of).rename("part")
+
+
+def patients(table: pd.DataFrame, seed: int) -> pd.Series:
+    """Assign every slice to the part of its patient; lessons 1 and 2 both call it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a slice, with a column ``patient``.
+    seed : int
+        Table and seed alone decide: whoever calls it with the same two gets the same parts.
+
+    Returns
+    -------
+    Series of str, index as ``table``
+        The parts of `PATIENT_PARTS`.
+
+    Raises
+    ------
+    DataError
+        Fewer patients than parts.
+
+    Notes
+    -----
+    The patients come in a random order, and each goes to the part that lacks the largest share of
+    its slices.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"patient": ["a", "a", "b", "c"]})
+    >>> sorted(patients(table, 0).unique())
+    ['test', 'train', 'validation']
+    """
+    count = table["patient"].nunique()
+    if count < len(PATIENT_PARTS):
+        raise DataError(
+            f"expected at least {len(PATIENT_PARTS)} patients, one a part, found {count}: "
+            "add patients to the folder"
+        )
+    slices = table["patient"].value_counts().sort_index()
+    lacking = dict.fromkeys(PATIENT_PARTS, 1.0)  # share of its slices that a part still lacks
+    part_of = {}
+    for k in np.random.default_rng(seed).permutation(count):
+        part = max(lacking, key=lacking.get)
+        part_of[slices.index[k]] = part
+        lacking[part] -= slices.iloc[k] / (PATIENT_PARTS[part] * len(table))
+    return table["patient"].map(part_of).rename("part")
+
+
+def save(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write the split as a file with the columns patient and part, one row a patient.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a slice, with the columns ``patient`` and ``part``.
+    path : path-like
+        Written whole or not at all.
+
+    Raises
+    ------
+    DataError
+        A patient lies in two parts.
+    """
+    check_disjoint(table, group="patient")
+    rows = table[["patient", "part"]].drop_duplicates().sort_values("patient")
+    atomic_write(path, rows.to_csv(index=False, lineterminator="\n"))
+
+
+def load(table: pd.DataFrame, path: str | os.PathLike) -> pd.Series:
+    """Read a split that `save` wrote, or one edited by hand, and give each slice its part.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a slice, with a column ``patient``.
+    path : path-like
+
+    Returns
+    -------
+    Series of str, index as ``table``
+
+    Raises
+    ------
+    DataError
+        The file is not there or not such a table, a patient lies in two parts or has none, or a
+        part has an unknown name or no patient; the line names the first.
+    """
+    rows = _split_rows(Path(path))
+    check_disjoint(rows, group="patient")
+    unknown = sorted(set(rows["part"]) - set(PATIENT_PARTS))
+    if unknown:
+        raise DataError(
+            f"expected the parts {', '.join(PATIENT_PARTS)} in {path}, found {unknown[0]!r}: "
+            "mend the file"
+        )
+    part_of = dict(zip(rows["patient"], rows["part"]))
+    part = table["patient"].map(part_of).rename("part")
+    lacking = sorted(table["patient"][part.isna()].unique())
+    if lacking:
+        raise DataError(
+            f"expected a part for every patient in {path}, found none for {len(lacking)}, the "
+            f"first {lacking[0]!r}: add them, or make the split anew"
+        )
+    empty = [name for name in PATIENT_PARTS if name not in set(part)]
+    if empty:
+        raise DataError(
+            f"expected patients in every part of {path}, found none in {empty[0]!r}: mend it"
+        )
+    return part
+
+
+def _split_rows(path: Path) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(path, dtype=str, skipinitialspace=True)
+    except FileNotFoundError as error:
+        raise DataError(f"expected a split file at {path}, found none: run lesson 1") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"expected a table with the columns patient and part in {path}, found something else "
+            f"({str(error).splitlines()[0]}): make the split anew"
+        ) from error
+    if list(rows.columns) != ["patient", "part"] or rows.isna().any(axis=None):
+        raise DataError(
+            f"expected the columns patient and part in {path}, each filled, found "
+            f"{', '.join(rows.columns)} with {int(rows.isna().sum().sum())} gaps: mend it"
+        )
+    return rows
 
 
 def _deal(size: pd.Series, fractions: Mapping[str, float], rng: np.random.Generator) -> dict:
