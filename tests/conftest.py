@@ -21,3 +21,13 @@ def real_nuclei() -> Path:
 def small_twin(tmp_path_factory) -> Path:
     """A nuclei twin of 12 cases."""
     return samples.make("bbbc038", tmp_path_factory.mktemp("twin") / "nuclei", seed=1, cases=12)
+
+
+@pytest.fixture(scope="session")
+def real_ct() -> Path:
+    """A real chest CT in the folder named by COURSE_DATA; the test is skipped without it."""
+    root = Path(os.environ.get("COURSE_DATA", ""))
+    found = sorted(root.glob("lung_ct/*.nii.gz")) if os.environ.get("COURSE_DATA") else []
+    if not found:
+        pytest.skip("needs a real CT: set COURSE_DATA to a folder that holds lung_ct")
+    return found[0]

@@ -14,10 +14,11 @@ import pandas as pd
 
 from .. import downloads, manifests, paths, samples
 from ..errors import DataError
-from . import isic, lgg, nuclei
+from . import isic, lgg, mosmed, nuclei
 from .files import read_image
 from .isic import read_lesion, read_mask
 from .lgg import missing_sequence, read_patients, read_slice
+from .mosmed import read_ct
 from .nuclei import KINDS, nuclei_kind, read_instances, read_nuclei
 
 # folder -> table: one reader a manifest
@@ -27,6 +28,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "isic2017": isic.index,
     "isic2018": isic.index,
     "lgg_mri": lgg.index,
+    "mosmed": mosmed.index,
 }
 
 
@@ -103,6 +105,7 @@ __all__ = [
     "locate",
     "missing_sequence",
     "nuclei_kind",
+    "read_ct",
     "read_image",
     "read_instances",
     "read_lesion",

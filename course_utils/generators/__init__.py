@@ -7,6 +7,7 @@ the same whichever worker draws it, whenever, and after an interruption.
 
 from .crops import Augment, crops, cut, flip_and_turn, normalise, vary_intensity
 from .packed import fingerprint, pack
+from .volumes import prepare, prepare_corners, rotate_slices, turn, volumes
 
 __all__ = [
     "Augment",
@@ -16,5 +17,10 @@ __all__ = [
     "flip_and_turn",
     "normalise",
     "pack",
+    "prepare",
+    "prepare_corners",
+    "rotate_slices",
+    "turn",
     "vary_intensity",
+    "volumes",
 ]

@@ -19,9 +19,18 @@ from .images import (
     watershed_steps,
 )
 from .segmentation import PANELS, dice_against_size, five_panels, risk_coverage, tinted
+from .slices import (
+    HU_WINDOWS,
+    slice_image,
+    slice_montage,
+    slice_viewer,
+    three_windows,
+    windowed,
+)
 from .viewers import explore, gallery_viewer, watershed_explorer
 
 __all__ = [
+    "HU_WINDOWS",
     "PANELS",
     "ap_curve",
     "bland_altman",
@@ -43,9 +52,14 @@ __all__ = [
     "risk_coverage",
     "scale_bar",
     "show",
+    "slice_image",
+    "slice_montage",
+    "slice_viewer",
     "spread",
     "table",
+    "three_windows",
     "tinted",
     "watershed_explorer",
     "watershed_steps",
+    "windowed",
 ]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import DataError, ParameterError
 from ..paths import twin_root
-from . import lgg, nuclei, skin
+from . import chest, lgg, nuclei, skin
 
 STAMP = ".twin.json"
 ABANDONED = 3600  # seconds after which a half-made folder belongs to nobody any more
@@ -28,6 +28,7 @@ REGISTRY: dict[str, Callable[[Path, int, int | None], dict]] = {
     "isic2017": skin.write_2017,
     "isic2018": skin.write_2018,
     "lgg_mri": lgg.write,
+    "mosmed": chest.write,
 }
 
 
