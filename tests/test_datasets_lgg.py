@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import datasets, paths
+from course_utils import datasets, downloads, manifests, paths
+from course_utils.downloads.folders import read_table
 from course_utils.errors import DataError
 
 PATIENTS = ("TCGA_CS_0001_19990101", "TCGA_DU_0002_19990102")
@@ -151,3 +152,27 @@ def test_real_copy():
     assert 0.2 < table["tumour"].mean() < 0.5
     short = {"_".join(name.split("_")[:3]) for name in table["patient"]}
     assert short <= set(datasets.read_patients(folder)["Patient"])
+
+
+def test_the_published_hashes_name_every_file_of_the_release():
+    manifest = manifests.load("lgg_mri")
+    rows = read_table(manifests.folder() / manifest.file_hashes)
+    assert len(rows) == 2 * manifest.cases.release
+    assert sum(not row.path.endswith("_mask.tif") for row in rows) == manifest.cases.release
+
+
+def test_a_real_copy_is_compared_file_by_file(tmp_path):
+    root = paths.data_root()
+    if not (root / "kaggle_3m").is_dir():
+        pytest.skip("no copy of LGG MRI in COURSE_DATA")
+    patient = sorted((root / "kaggle_3m").glob("TCGA_*"))[0]
+    copy = tmp_path / "kaggle_3m" / patient.name
+    shutil.copytree(patient, copy)
+    part = downloads.verify("lgg_mri", tmp_path)
+    assert (part.status, part.basis) == ("partial", "published hashes")
+    assert part.checked == len(list(copy.glob("*.tif"))) and not part.altered
+    broken = min(copy.glob("*_mask.tif"))
+    broken.write_bytes(broken.read_bytes()[:-1] + b"!")
+    wrong = downloads.verify("lgg_mri", tmp_path)
+    assert wrong.status == "altered"
+    assert wrong.altered == (f"kaggle_3m/{patient.name}/{broken.name}",)
