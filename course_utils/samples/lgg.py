@@ -26,7 +26,7 @@ from PIL import Image
 from ..errors import ParameterError
 from . import brain, lgg_drawing
 
-VERSION = 1 + 100 * brain.VERSION
+VERSION = 2 + 100 * brain.VERSION
 ROOT = "kaggle_3m"
 SECOND = "lgg-mri-segmentation"  # the archive holds the set once more in this folder
 DEFAULT_CASES = 576

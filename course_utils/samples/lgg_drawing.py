@@ -108,8 +108,8 @@ class Planes:
         shape, self.slices = person.labels.shape, slices
         origin = person.affine[:3, 3]
         brain_z = np.flatnonzero((person.labels > 0).any((0, 1))) * SPACING
-        bottom = brain_z[0] - rng.uniform(0, 18)
-        top = brain_z[-1] + rng.uniform(-4, 6)
+        bottom = brain_z[0] - rng.uniform(-8, 34)
+        top = brain_z[-1] + rng.uniform(-8, 16)
         self.levels = np.linspace(bottom, top, slices) / SPACING
         pixel = rng.uniform(0.90, 1.10)
         middle = (np.array(shape[:2]) - 1) / 2 + rng.uniform(-3, 3, 2)
@@ -204,13 +204,13 @@ def tumour_field(person: brain.Subject, rng: np.random.Generator) -> np.ndarray:
     """
     places = _coordinates(person)
     white = person.tissues[2] > 0.5
-    likely = white & (np.abs(places[0]) > 14) & (places[2] > -30) & (places[2] < 55)
+    likely = white & (np.abs(places[0]) > 14) & (places[2] > -40) & (places[2] < 62)
     candidates = np.argwhere(likely)
     height = places[2].ravel()[candidates[:, 2]]
-    weight = np.exp(-0.5 * ((height - 18) / 22) ** 2)
+    weight = np.exp(-0.5 * ((height - 16) / 34) ** 2)
     centre = candidates[rng.choice(len(candidates), p=weight / weight.sum())]
     middle = np.array([places[axis].ravel()[centre[axis]] for axis in range(3)])
-    radius = np.clip(rng.lognormal(np.log(30), 0.28), 17, 46)
+    radius = np.clip(rng.lognormal(np.log(27), 0.30), 15, 46)
     stretch = rng.uniform(0.75, 1.3, 3)
     distance = sum(((places[axis] - middle[axis]) / stretch[axis]) ** 2 for axis in range(3))
     field = 1 - np.sqrt(distance) / radius
