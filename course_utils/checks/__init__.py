@@ -124,7 +124,9 @@ def returned(value: Any) -> Any:
 # One module a lesson; they need what stands above.
 from . import ct, nuclei, segmentation  # noqa: E402
 
-__all__ = ["    "Verdict",
+__all__ = [
+    "UNANSWERED",
+    "Verdict",
     "Wrong",
     "ct",
     "exercise",

@@ -80,7 +80,7 @@ def normalise(function: Callable[[np.ndarray], Any]) -> str:
             span = f"{found.min():.2f} to {found.max():.2f}"
             raise Wrong(f"your result spans {span}: what is clipped?")
         if not np.allclose(found, expected, atol=1e-5):
-            raise Wrong("-1000 HU should become 0, 400 become 1, and -300 lies half-way: check these")
+            raise Wrong("-1000 HU becomes 0, 400 becomes 1, and -300 lies half-way: check these")
         if np.asarray(function(volume.copy())).dtype != np.float32:
             raise Wrong("right, but float64 costs twice the memory of float32")
     return "clipped, scaled, and the scan is still what it was"
@@ -137,7 +137,7 @@ def predictive_value(function: Callable[[float, float, float], Any]) -> str:
         if np.isclose(found, sensitivity / (sensitivity + 1 - specificity)) and prevalence != 0.5:
             raise Wrong("your answer is the same for a rare and a common disease: can that be?")
         if np.isclose(found, sensitivity * prevalence):
-            raise Wrong("that is the share of all people who are ill and found: who is asked about?")
+            raise Wrong("that is the share of everybody who is ill and found: who is asked about?")
         if not np.isclose(found, ill / (ill + well)):
             raise Wrong(
                 f"of 1000 people {1000 * prevalence:g} are ill: how many of them are called ill, "
