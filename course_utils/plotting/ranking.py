@@ -1,0 +1,210 @@
+"""Charts of a score that ranks cases: ROC, precision-recall, reliability, histogram; heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from ..errors import ParameterError
+from ..metrics import ranking
+from .charts import _axes, _style
+from .display import OKABE_ITO
+
+SQUARE = (4.6, 4.2)  # inches
+
+
+def roc(
+    truth: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    groups: ArrayLike | None = None,
+    ax: Axes | None = None,
+    title: str = "ROC: positives found against false alarms",
+) -> Axes:
+    """Draw ROC curves, the first with the band of its resamples.
+
+    Parameters
+    ----------
+    truth : array_like, (cases,)
+    scores : mapping of str to array_like, (cases,)
+        One curve each; its AUC stands in the legend.
+    groups : array_like, (cases,), optional
+        What is drawn with replacement for the band: patients.
+    ax : matplotlib.axes.Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax, SQUARE)
+    for i, (name, score) in enumerate(scores.items()):
+        curve = ranking.roc_curve(truth, score)
+        label = f"{name}: AUC {ranking.auc(truth, score):.3f}"
+        how = _style(i) | {"marker": ""}
+        ax.plot(curve.x, curve.y, **how, linewidth=1.8, label=label)
+        if i == 0:
+            x, low, high = ranking.roc_band(truth, score, groups)
+            ax.fill_between(x, low, high, color=how["color"], alpha=0.18, linewidth=0)
+    ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle=":", label="chance")
+    ax.set(xlabel="false-positive rate (1 - specificity)", ylabel="sensitivity")
+    return _square(ax, title)
+
+
+def precision_recall(
+    truth: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    ax: Axes | None = None,
+    title: str = "Precision against recall",
+) -> Axes:
+    """Draw precision-recall curves; the dotted line is the share of positive cases.
+
+    Parameters
+    ----------
+    truth : array_like, (cases,)
+    scores : mapping of str to array_like, (cases,)
+        One curve each; its average precision stands in the legend.
+    ax : matplotlib.axes.Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax, SQUARE)
+    for i, (name, score) in enumerate(scores.items()):
+        curve = ranking.precision_recall_curve(truth, score)
+        label = f"{name}: AP {ranking.average_precision(truth, score):.3f}"
+        how = _style(i) | {"marker": ""}
+        ax.step(curve.x, curve.y, where="post", **how, linewidth=1.8, label=label)
+    share = float(np.mean(truth))
+    ax.axhline(share, color="0.7", linewidth=1, linestyle=":", label=f"chance: {share:.3f}")
+    ax.set(xlabel="recall (sensitivity)", ylabel="precision")
+    return _square(ax, title)
+
+
+def _square(ax: Axes, title: str) -> Axes:
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03), aspect="equal")
+    ax.set_title(title, fontsize=11)
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return ax
+
+
+def reliability(
+    diagrams: Mapping[str, ranking.Reliability],
+    ax: Axes | None = None,
+    title: str = "Reliability: is 0.7 right seven times in ten?",
+) -> Axes:
+    """Draw reliability diagrams: the larger the marker, the more cases in its bin.
+
+    Parameters
+    ----------
+    diagrams : mapping of str to metrics.ranking.Reliability
+    ax : matplotlib.axes.Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax, SQUARE)
+    ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle=":", label="as it should be")
+    for i, (name, found) in enumerate(diagrams.items()):
+        how = _style(i)
+        ax.plot(found.predicted, found.observed, **how | {"marker": ""}, linewidth=1.2)
+        sizes = 15 + 160 * found.count / found.count.sum()
+        look = {"color": how["color"], "marker": how["marker"], "alpha": 0.8}
+        ax.scatter(found.predicted, found.observed, s=sizes, **look, label=name)
+    ax.set(xlabel="mean predicted probability", ylabel="share that has a tumour")
+    return _square(ax, title)
+
+
+def score_histogram(
+    truth: ArrayLike,
+    probability: ArrayLike,
+    threshold: float | None = None,
+    ax: Axes | None = None,
+    names: tuple[str, str] = ("no tumour", "tumour"),
+    title: str = "Probabilities by truth",
+) -> Axes:
+    """Draw the probabilities of both classes as two histograms, the threshold as a line.
+
+    Parameters
+    ----------
+    truth, probability : array_like, (cases,)
+    threshold : float, optional
+    ax : matplotlib.axes.Axes, optional
+    names : tuple of str
+        Of the classes 0 and 1.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    truth, probability = np.asarray(truth, bool), np.asarray(probability, float)
+    ax = _axes(ax)
+    edges = np.linspace(0, 1, 21)
+    looks = (
+        {"color": OKABE_ITO["sky"], "hatch": ""},
+        {"color": OKABE_ITO["orange"], "hatch": "//"},
+    )
+    for value, (name, look) in enumerate(zip(names, looks)):
+        which = probability[truth == bool(value)]
+        label = f"{name} ({len(which)})"
+        ax.hist(which, edges, alpha=0.65, edgecolor="0.3", linewidth=0.5, label=label, **look)
+    if threshold is not None:
+        line = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+        ax.axvline(threshold, **line, label=f"threshold {threshold:.2f}")
+    ax.set(xlabel="predicted probability", ylabel="slices", xlim=(0, 1), yscale="symlog")
+    ax.set_title(title, fontsize=11)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def heat_overlay(
+    image: ArrayLike,
+    heat: ArrayLike,
+    mask: ArrayLike | None = None,
+    ax: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Lay a heat map over a grey slice, its highest point as a cross, a mask as an outline.
+
+    Parameters
+    ----------
+    image : array_like, (y, x)
+    heat : array_like, (y, x)
+        Not negative; shown from 0 to its largest value.
+    mask : array_like of bool, (y, x), optional
+    ax : matplotlib.axes.Axes, optional
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ParameterError
+        When the shapes differ.
+    """
+    image, heat = np.asarray(image), np.asarray(heat, float)
+    shapes = {image.shape, heat.shape} | ({np.shape(mask)} if mask is not None else set())
+    if len(shapes) > 1 or image.ndim != 2:
+        raise ParameterError(
+            f"image, heat and mask need one shape (y, x), found {sorted(shapes)}: resize the heat"
+        )
+    ax = _axes(ax, (3.4, 3.4))
+    high = max(float(heat.max()), 1e-12)
+    ax.imshow(image, cmap="gray")
+    ax.imshow(heat / high, cmap="inferno", alpha=0.65 * np.clip(heat / high, 0, 1), vmin=0, vmax=1)
+    if mask is not None and np.any(mask):
+        ax.contour(np.asarray(mask, float), [0.5], colors=OKABE_ITO["sky"], linewidths=1.4)
+    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+    ax.plot(column, row, "+", color="white", markersize=9, markeredgewidth=1.8)
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=9)
+    return ax

@@ -1,0 +1,58 @@
+"""Charts of rankings: what they say in words and numbers."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from course_utils.errors import ParameterError
+from course_utils.metrics import ranking
+from course_utils.plotting import ranking as charts
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def cases():
+    rng = np.random.default_rng(0)
+    truth = rng.random(120) < 0.4
+    return truth, np.clip(rng.normal(0.3 + 0.3 * truth, 0.2), 0, 1), np.repeat(np.arange(12), 10)
+
+
+def legend(ax) -> str:
+    return " | ".join(text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_roc_has_a_band_and_names_the_area(cases):
+    truth, score, groups = cases
+    ax = charts.roc(truth, {"network": score, "chance": np.zeros(120)}, groups)
+    assert f"network: AUC {ranking.auc(truth, score):.3f}" in legend(ax)
+    assert "chance: AUC 0.500" in legend(ax) and len(ax.collections) == 1
+
+
+def test_precision_recall_names_the_share(cases):
+    truth, score, _ = cases
+    ax = charts.precision_recall(truth, {"network": score})
+    assert f"chance: {truth.mean():.3f}" in legend(ax)
+
+
+def test_reliability_and_histogram(cases):
+    truth, score, _ = cases
+    ax = charts.reliability({"before": ranking.reliability(truth, score)})
+    assert "before" in legend(ax)
+    ax = charts.score_histogram(truth, score, threshold=0.4)
+    assert f"tumour ({truth.sum()})" in legend(ax) and "threshold 0.40" in legend(ax)
+
+
+def test_heat_marks_its_highest_point():
+    heat = np.zeros((8, 8))
+    heat[2, 5] = 3
+    ax = charts.heat_overlay(np.ones((8, 8)), heat, heat > 0)
+    assert ax.lines[0].get_xydata().tolist() == [[5, 2]]
+    with pytest.raises(ParameterError, match="one shape"):
+        charts.heat_overlay(np.ones((8, 8)), np.zeros((4, 4)))
