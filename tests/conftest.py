@@ -31,3 +31,12 @@ def real_ct() -> Path:
     if not found:
         pytest.skip("needs a real CT: set COURSE_DATA to a folder that holds lung_ct")
     return found[0]
+
+
+@pytest.fixture(scope="session")
+def real_brains() -> Path:
+    """The folder of real OASIS scans named by COURSE_DATA; the test is skipped without it."""
+    root = Path(os.environ.get("COURSE_DATA", ""))
+    if not (os.environ.get("COURSE_DATA") and (root / "malf").is_dir()):
+        pytest.skip("needs real brains: set COURSE_DATA to a folder that holds malf and disc1")
+    return root

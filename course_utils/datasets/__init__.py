@@ -14,7 +14,7 @@ import pandas as pd
 
 from .. import downloads, manifests, paths, samples
 from ..errors import DataError
-from . import isic, lgg, mosmed, nuclei
+from . import isic, lgg, mosmed, nuclei, oasis
 from .files import read_image
 from .isic import read_lesion, read_mask
 from .lgg import missing_sequence, read_patients, read_slice
@@ -25,10 +25,12 @@ from .nuclei import KINDS, nuclei_kind, read_instances, read_nuclei
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "bbbc038": nuclei.index,
     "dsb2018_fixes": nuclei.index,
+    "mosmed": mosmed.index,
     "isic2017": isic.index,
     "isic2018": isic.index,
     "lgg_mri": lgg.index,
-    "mosmed": mosmed.index,
+    "malf": oasis.index_malf,
+    "oasis1_disc1": oasis.index_disc1,
 }
 
 

@@ -165,9 +165,8 @@ def read_volume(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """
     import nibabel
 
-    image = _three_axes(_open(path), path)
-    image = nibabel.as_closest_canonical(image)
     try:
+        image = nibabel.as_closest_canonical(_three_axes(_open(path), path))
         array = np.asanyarray(image.dataobj)
     except (OSError, EOFError, ValueError) as error:
         raise _damaged(path, error) from error
@@ -374,3 +373,83 @@ def read_structures(row: pd.Series, table: Mapping[int, str]) -> np.ndarray:
     for k, numbers in enumerate(structure_numbers(table).values(), start=1):
         code[numbers] = k
     return code[labels]
+
+
+def save_labels(labels: np.ndarray, source: str | os.PathLike, target: str | os.PathLike) -> Path:
+    """Write a label map as NIfTI on the grid of the scan it belongs to.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (x, y, z)
+        In RAS order, as `read_volume` returned the scan.
+    source : path-like
+        The scan.
+    target : path-like
+        Ends in ``.nii.gz``.
+
+    Returns
+    -------
+    pathlib.Path
+        Of the file: axes, shape and affine are those of `source`, the type is uint8.
+
+    Raises
+    ------
+    DataError
+        The shape is not the scan's.
+    """
+    import nibabel
+    from nibabel import orientations
+
+    image = _three_axes(_open(source), source)
+    own = orientations.io_orientation(image.affine)
+    ras = orientations.axcodes2ornt("RAS")
+    turned = orientations.apply_orientation(labels, orientations.ornt_transform(ras, own))
+    if turned.shape != image.shape:
+        raise DataError(
+            f"expected labels of the scan's shape {image.shape}, found {turned.shape}: put the "
+            "prediction back on the whole grid before it is saved"
+        )
+    made = nibabel.Nifti1Image(turned.astype(np.uint8), image.affine)
+    made.header.set_xyzt_units("mm")
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(made, target)
+    return target
+
+
+def same_scans(images: list[np.ndarray], tolerance: float = 0.02) -> list[tuple[int, int]]:
+    """Return the pairs of images that hold the same scan, wherever it lies in its grid.
+
+    Two scans are the same when their brains have as many voxels and the same grey levels. It finds
+    copies, not people: a second scan of a person has other noise.
+
+    Parameters
+    ----------
+    images : list of ndarray, shape (x, y, z)
+        0 outside the brain.
+    tolerance : float
+        Largest share of the brain's voxels that may differ in grey level.
+
+    Returns
+    -------
+    list of (int, int)
+
+    Examples
+    --------
+    >>> scan = np.arange(27.0).reshape(3, 3, 3)
+    >>> same_scans([scan, 3 * scan, np.pad(scan, 2)])
+    [(0, 2)]
+    """
+    levels = [np.sort(image[image > 0].ravel()) for image in images]
+    counts = [np.unique(np.rint(level), return_counts=True) for level in levels]
+    pairs = []
+    for a in range(len(images)):
+        for b in range(a + 1, len(images)):
+            size = max(len(levels[a]), len(levels[b]), 1)
+            if abs(len(levels[a]) - len(levels[b])) <= tolerance * size:
+                values = [dict(zip(*(part.tolist() for part in counts[k]))) for k in (a, b)]
+                known = set(values[0]) | set(values[1])
+                apart = sum(abs(values[0].get(v, 0) - values[1].get(v, 0)) for v in known)
+                if apart <= 2 * tolerance * size:
+                    pairs.append((a, b))
+    return pairs

@@ -22,6 +22,7 @@ from .instances import (
 )
 from .masks import dice, iou, pixel_accuracy, thresholded_iou
 from .selective import RiskCoverage, risk_coverage
+from .surface import average_surface_distance, hd95, surface_distances
 from .uncertainty import Interval, bootstrap, paired_bootstrap
 from .volumes import slice_scores, volume_dice
 
@@ -32,6 +33,7 @@ __all__ = [
     "PanopticQuality",
     "RiskCoverage",
     "average_precision",
+    "average_surface_distance",
     "bootstrap",
     "boundary",
     "boundary_distance",
@@ -39,6 +41,7 @@ __all__ = [
     "count_error",
     "dice",
     "errors_by_kind",
+    "hd95",
     "iou",
     "iou_matrix",
     "match",
@@ -47,6 +50,7 @@ __all__ = [
     "pixel_accuracy",
     "risk_coverage",
     "slice_scores",
+    "surface_distances",
     "thresholded_iou",
     "volume_dice",
 ]

@@ -28,6 +28,7 @@ from .slices import (
     windowed,
 )
 from .viewers import explore, gallery_viewer, watershed_explorer
+from .volumes import plane_viewer, three_planes
 
 __all__ = [
     "HU_WINDOWS",
@@ -48,6 +49,7 @@ __all__ = [
     "intervals",
     "is_static",
     "montage",
+    "plane_viewer",
     "png",
     "risk_coverage",
     "scale_bar",
@@ -57,6 +59,7 @@ __all__ = [
     "slice_viewer",
     "spread",
     "table",
+    "three_planes",
     "three_windows",
     "tinted",
     "watershed_explorer",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import DataError, ParameterError
 from ..paths import twin_root
-from . import chest, lgg, nuclei, skin
+from . import chest, lgg, nuclei, oasis, skin
 
 STAMP = ".twin.json"
 ABANDONED = 3600  # seconds after which a half-made folder belongs to nobody any more
@@ -28,6 +28,8 @@ REGISTRY: dict[str, Callable[[Path, int, int | None], dict]] = {
     "isic2017": skin.write_2017,
     "isic2018": skin.write_2018,
     "lgg_mri": lgg.write,
+    "malf": oasis.write_malf,
+    "oasis1_disc1": oasis.write_disc1,
     "mosmed": chest.write,
 }
 

@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import ParameterError
 from . import brain
 
-VERSION = 1 + 100 * brain.VERSION
+VERSION = 2 + 100 * brain.VERSION
 SPACING = 3  # mm; the releases have 1 mm, which would take 27 times as long to draw
 SIGNAL = 1000  # grey levels of the brightest tissue, as in the releases
 
@@ -158,6 +158,9 @@ def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
         place = turn(torchio.ScalarImage(tensor=torch.from_numpy(place), affine=affine)).numpy()
     voxel = (place - corner) / SPACING
     tissues = np.stack([map_coordinates(one, voxel, order=1) for one in maps])
+    inside = np.zeros(tissues.shape[1:], bool)  # at the faces of the volume places are made up
+    inside[3:-3, 3:-3, 3:-3] = True
+    tissues *= inside
     return tissues / np.maximum(tissues.sum(0), 1), place
 
 
