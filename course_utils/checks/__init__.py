@@ -122,7 +122,7 @@ def returned(value: Any) -> Any:
 
 
 # One module a lesson; they need what stands above.
-from . import ct, nuclei, segmentation  # noqa: E402
+from . import ct, nuclei, segmentation, tumour  # noqa: E402
 
 __all__ = [
     "UNANSWERED",
@@ -133,4 +133,5 @@ __all__ = [
     "nuclei",
     "returned",
     "segmentation",
+    "tumour",
 ]
