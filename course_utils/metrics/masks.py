@@ -77,7 +77,7 @@ def thresholded_iou(truth: ArrayLike, prediction: ArrayLike, threshold: float = 
     """Return the IoU of two masks, or 0 where it is below a threshold ("thresholded Jaccard").
 
     The mean of plain IoU hides outright failures among many good outlines. The ISIC challenge of
-    2018 took 0.65 because experts agree with each other about that far.
+    2018 ranked by this score, with 0.65.
 
     Parameters
     ----------

@@ -1,0 +1,186 @@
+"""Lesson 4: the functions that the student builds, and what a run of the lesson ends with."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from course_utils import lessons
+
+ROOT = Path(__file__).resolve().parents[1]
+LESSON = "04_unet_skin_lesions"
+NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """Names defined by the cells of the lesson that build things, without running the lesson."""
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    names: dict = {"side": SIDE, "settings": {"encoder": "none", "encoder_width": 0.25}}
+    exec(compile(cells["imports"], "imports", "exec"), names)
+    only = cells["baseline"].split("\n\n\naverage")[0]
+    exec(compile(only, "baseline", "exec"), names)
+    for cell in ("unet-published", "dead-build", "loss", "augment", "encoder", "solution-mask"):
+        exec(compile(cells[cell].replace("checks.skin", "id or checks.skin"), cell, "exec"), names)
+    for cell, cut in (("network", "\n\n\nkeras.utils"), ("views", "\n\n\n\n")):
+        exec(compile(cells[cell].split(cut)[0], cell, "exec"), names)
+    return names
+
+
+def disc(centre=(16, 16), radius=6.0) -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2
+
+
+def test_the_tutorials_network_has_its_published_size(taught):
+    assert taught["published"](shape=(64, 64, 3)).count_params() == 31_032_837
+
+
+def test_otsu_takes_the_central_dark_region_not_the_dark_corner(taught):
+    picture = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    picture[disc()] = (120, 70, 40)
+    picture[:9, :9] = 0
+    found = taught["otsu_on_blue"](picture)
+    assert (found == disc()).mean() > 0.97 and not found[:9, :9].any()
+
+
+def test_affine_moves_image_and_mask_together_and_keeps_the_mask_binary(taught):
+    picture = np.where(disc()[..., None], 40, 220).astype(np.uint8).repeat(3, -1)
+    mask = np.where(disc(), 255, 0).astype(np.uint8)[..., None]
+    shifts = []
+    for seed in range(8):
+        moved, target = taught["affine"](np.random.default_rng(seed), picture, mask)
+        assert set(np.unique(target)) == {0, 255} and moved.shape == picture.shape
+        inside = target[..., 0] > 0
+        assert moved[inside].mean() < 75
+        shifts.append(np.argwhere(inside).mean(0) - 16)
+    assert np.abs(shifts).max() > 1
+
+
+def test_augmented_images_keep_their_range_and_differ_by_seed(taught):
+    picture = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
+    mask = np.where(disc(), 255, 0).astype(np.uint8)[..., None]
+    first, again, other = (
+        taught["augment"](np.random.default_rng(seed), picture, mask)[0] for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert first.dtype.kind == "f" and -0.5 < first.min() < first.max() < 1.6
+
+
+def test_the_loss_is_least_at_the_truth_and_finite_at_the_edges(taught):
+    truth = disc()[None, ..., None].astype("float32")
+    loss = taught["border_loss"]
+    assert float(loss(truth, truth)) < 0.01 < 1 < float(loss(truth, 1 - truth))
+    empty = np.zeros_like(truth)
+    assert np.isfinite(float(loss(empty, empty))) and np.isfinite(float(loss(empty, truth)))
+
+
+def test_views_are_turned_back_before_they_are_averaged(taught):
+    class Echo:
+        """Says that what is red is lesion: turning must not matter."""
+
+        def predict_on_batch(self, pictures):
+            return pictures[..., :1]
+
+    pictures = np.random.default_rng(0).random((3, SIDE, SIDE, 3))
+    taught["arrays"] = lambda cases: (pictures[list(cases)], None)
+    predict = taught["predict"]
+    for views in (1, 8):
+        assert np.allclose(predict(Echo(), [0, 1, 2], views), pictures[..., 0])
+
+
+def test_the_largest_region_stays_and_its_holes_are_filled(taught):
+    two = disc((10, 10), 6) | disc((26, 26), 2)
+    two[10, 10] = False
+    assert np.array_equal(taught["largest"](two), disc((10, 10), 6))
+    assert not taught["largest"](np.zeros((4, 4), bool)).any()
+
+
+def test_without_network_the_encoder_is_an_untrained_one_and_one_line_says_so(
+    taught, monkeypatch, capsys
+):
+    keras = taught["keras"]
+    built = keras.applications.MobileNet
+
+    def no_network(weights, **how):
+        if weights == "imagenet":
+            raise OSError("URL fetch failure: no route to host")
+        return built(weights=weights, **how)
+
+    monkeypatch.setattr(keras.applications, "MobileNet", no_network)
+    monkeypatch.setitem(taught["settings"], "encoder", "imagenet")
+    backbone, origin = taught["encoder"]()
+    assert origin == "untrained"
+    assert capsys.readouterr().out.count("\n") == 1
+    network = taught["with_encoder"](backbone)
+    assert network.output_shape == (None, SIDE, SIDE, 1)
+
+
+@pytest.mark.parametrize("name", ["pairs", "jaccard", "head", "mask"])
+def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
+        *definition, call = cells[cell].rstrip().split("\n")
+        names = dict(taught)
+        exec("\n".join(definition), names)
+        verdict = eval(call, names)
+        assert verdict.passed is passes, verdict
+
+
+def test_the_stored_run_kept_the_budget_of_the_sample_profile():
+    stored = lessons.measured()[LESSON]["sample"]
+    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> dict:
+    """Run the lesson with the command that an instructor uses and return its metrics."""
+    command = [sys.executable, "-m", "course_utils", "run", LESSON, "--out", str(folder)]
+    done = subprocess.run(
+        [*command, *arguments], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / LESSON / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("seed", [7, 2018])
+def test_the_network_learns_its_task_on_generated_images(tmp_path, seed):
+    result = run(tmp_path, "-p", "SEED", str(seed))
+    gain = result["gain"]
+    for baseline in ("mean mask", "Otsu on blue"):
+        assert gain[baseline]["low"] > 0, f"thresholded Jaccard gained: {gain}"
+    assert result["data"]["source"].startswith("generated")
+    assert (tmp_path / "report.html").is_file()
+    saved = tmp_path / LESSON / "predictions"
+    probabilities = np.load(saved / "probabilities.npz")
+    names = {f"{case}_segmentation.png" for case in probabilities["case"]}
+    assert names == {path.name for path in saved.glob("*.png")}
+    assert len(probabilities["ours"]) == len(probabilities["tutorial"]) == len(names)
+
+
+SHORT = ("-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1")
+
+
+def test_the_lesson_runs_on_pytorch_and_on_the_year_2018(tmp_path):
+    result = run(tmp_path, *SHORT, "-p", "DATASET", "isic2018", KERAS_BACKEND="torch")
+    # Keras imports an installed TensorFlow whatever its backend; PyTorch only when it computes.
+    assert "torch" in result["versions"] and result["data"]["name"] == "isic2018"
+
+
+def test_real_images_run_from_their_folder(tmp_path):
+    root = Path(os.environ.get("COURSE_DATA", ""))
+    if not (os.environ.get("COURSE_DATA") and list(root.glob("ISIC-2017_*_Data"))):
+        pytest.skip("needs real images: set COURSE_DATA to a folder that holds ISIC-2017_*_Data")
+    result = run(
+        tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(root), *SHORT,
+        "-p", "ENCODER_WEIGHTS", "none",
+    )  # fmt: skip
+    assert result["data"]["release_cases"] == 2750
+    images = pd.Series(result["metrics"]["dice"]["n"])
+    assert (images <= 2750).all()
