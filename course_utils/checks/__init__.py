@@ -122,16 +122,6 @@ def returned(value: Any) -> Any:
 
 
 # One module a lesson; they need what stands above.
-from . import ct, nuclei, segmentation, tumour  # noqa: E402
+from . import ct, nuclei, segmentation, skin, tumour  # noqa: E402
 
-__all__ = [
-    "UNANSWERED",
-    "Verdict",
-    "Wrong",
-    "ct",
-    "exercise",
-    "nuclei",
-    "returned",
-    "segmentation",
-    "tumour",
-]
+__all__ = ["UNANSWERED", "Verdict", "Wrong", "ct", "exercise", "nuclei", "returned", "segmentation", "skin", "tumour"]
