@@ -124,4 +124,15 @@ def returned(value: Any) -> Any:
 # One module a lesson; they need what stands above.
 from . import ct, nuclei, segmentation, skin, tumour  # noqa: E402
 
-__all__ = ["UNANSWERED", "Verdict", "Wrong", "ct", "exercise", "nuclei", "returned", "segmentation", "skin", "tumour"]
+__all__ = [
+    "UNANSWERED",
+    "Verdict",
+    "Wrong",
+    "ct",
+    "exercise",
+    "nuclei",
+    "returned",
+    "segmentation",
+    "skin",
+    "tumour",
+]
