@@ -122,7 +122,7 @@ def returned(value: Any) -> Any:
 
 
 # One module a lesson; they need what stands above.
-from . import ct, nuclei, segmentation, skin, tumour  # noqa: E402
+from . import ct, nuclei, quicknat, segmentation, skin, tumour  # noqa: E402
 
 __all__ = [
     "UNANSWERED",
@@ -131,6 +131,7 @@ __all__ = [
     "ct",
     "exercise",
     "nuclei",
+    "quicknat",
     "returned",
     "segmentation",
     "skin",
