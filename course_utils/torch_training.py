@@ -7,7 +7,6 @@ Nothing here imports PyTorch before it is used.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import os
@@ -150,13 +149,17 @@ def tensorboard(folder: str | os.PathLike) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        print("TensorBoard is not installed: no logs are written (pip install tensorboard)")
+        if not NoLogs.said:
+            print("TensorBoard is not installed: no logs are written (pip install tensorboard)")
+            NoLogs.said = True
         return NoLogs()
     return SummaryWriter(os.fspath(folder))
 
 
-class NoLogs(contextlib.nullcontext):
+class NoLogs:
     """What stands in for a TensorBoard writer."""
+
+    said = False
 
     def add_scalar(self, *_what: Any) -> None:
         """Write nothing."""
