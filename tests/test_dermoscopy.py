@@ -58,12 +58,21 @@ def test_no_skin_is_no_angle_and_another_shape_is_an_error():
         dermoscopy.ita(image, np.ones((20, 21), bool))
 
 
-def test_thin_dark_lines_count_as_hair_and_a_lesion_does_not():
+def test_long_thin_dark_lines_are_hair_and_a_lesion_is_none():
     image = np.full((96, 96, 3), 190, np.uint8)
     image[30:60, 30:60] = 80
     assert dermoscopy.hair_share(image) == 0
-    image[:, 10::20] = 40
-    assert dermoscopy.hair_share(image) > 0.03
+    image[:, 10:30:10] = 40
+    assert dermoscopy.hair_share(image) == pytest.approx(2 / 96, rel=0.05)
+
+
+def test_short_strokes_on_a_line_are_a_ruler_and_no_hair():
+    image = np.full((256, 320, 3), 190, np.uint8)
+    image[200:212, 5::16] = 40
+    assert dermoscopy.ruler_marks(image) == 20
+    assert dermoscopy.ruler_marks(image.swapaxes(0, 1)) == 20
+    assert dermoscopy.hair_share(image) == 0
+    assert dermoscopy.ruler_marks(np.full((64, 64, 3), 190, np.uint8)) == 0
 
 
 def test_dark_corners_are_seen():

@@ -78,6 +78,18 @@ def test_every_artefact_occurs(twin):
     assert there >= {"hair", "ruler", "vignette", "glare", "bubbles"}
 
 
+def test_hair_and_rulers_are_found_where_they_were_drawn(twin, table):
+    drawn = samples.stamp(twin)["artefacts"]
+    images = [datasets.read_lesion(row, 256)["image"] for _, row in table.iterrows()]
+    found = {
+        "hair": [dermoscopy.hair_share(image) > 0.004 for image in images],
+        "ruler": [dermoscopy.ruler_marks(image) >= 5 for image in images],
+    }
+    for name, answers in found.items():
+        truth = np.array([name in drawn[case] for case in table.case])
+        assert np.mean(truth == answers) > 0.9, name
+
+
 def test_copies_lie_in_two_parts_under_two_ids_and_their_hashes_tell(twin, table):
     copies = samples.stamp(twin)["duplicates"]
     assert len(copies) == 4
