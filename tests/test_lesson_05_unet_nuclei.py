@@ -124,8 +124,7 @@ def test_the_network_learns_its_task_on_generated_images(tmp_path, seed):
     result = run(tmp_path, "-p", "SEED", str(seed))
     gain = result["gain"]
     assert gain["tutorial U-Net"]["low"] > 0, f"mean AP gained over the tutorial: {gain}"
-    # The interval against Otsu + watershed has been above zero for both seeds, by little.
-    assert gain["Otsu + watershed"]["value"] > 0, f"mean AP gained over the baseline: {gain}"
+    assert gain["Otsu + watershed"]["low"] > 0, f"mean AP gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")
     assert (tmp_path / "report.html").is_file()
     assert len(list((tmp_path / LESSON / "figures").glob("*.png"))) >= 10

@@ -24,7 +24,7 @@ from ..errors import ParameterError
 from . import nuclei_bright, nuclei_colour, nuclei_dark
 from .nuclei_drawing import consecutive
 
-VERSION = 7
+VERSION = 8
 FEWEST = 6  # cases: a mosaic of two tiles of each kind
 KINDS = {"dark": nuclei_dark, "bright": nuclei_bright, "colour": nuclei_colour}
 
@@ -104,6 +104,10 @@ PLANS: tuple[Plan, ...] = (
     Plan("dark", "lone", SMALL),
     Plan("dark", "spindle", SMALL),
     Plan("dark", "tissue", SMALL),
+    Plan("colour", "white", WIDE),
+    Plan("colour", "lilac-small", WIDE),
+    Plan("colour", "lilac-large", WIDE),
+    Plan("colour", "pink", WIDE),
 )
 DEFAULT_CASES = sum(plan.tiles for plan in PLANS)
 

@@ -62,11 +62,11 @@ STYLES: dict[str, Stain] = {
         spread=0.32,
         aspect=1.7,
         density=(0.1, 0.22),
-        touching=0.4,
-        dose=(0.2, 1.0),
+        touching=0.2,
+        dose=(0.13, 1.0),
         chromatin=0.2,
         blurred=0.3,
-        ghosts=0.45,
+        ghosts=0.585,
     ),
     # a lining of tall cells, side by side
     "lilac-rows": Stain(
@@ -76,12 +76,12 @@ STYLES: dict[str, Stain] = {
         spread=0.22,
         aspect=2.1,
         density=(0.16, 0.26),
-        touching=0.75,
+        touching=0.45,
         rows=True,
         aligned=True,
-        dose=(0.45, 1.05),
+        dose=(0.29, 1.05),
         blurred=0.3,
-        ghosts=0.2,
+        ghosts=0.26,
     ),
     # muscle and connective tissue: slender nuclei along the fibres
     "lilac-fibres": Stain(
@@ -91,12 +91,12 @@ STYLES: dict[str, Stain] = {
         spread=0.3,
         aspect=3.0,
         density=(0.03, 0.08),
-        touching=0.25,
+        touching=0.12,
         aligned=True,
-        dose=(0.18, 0.9),
+        dose=(0.12, 0.9),
         blurred=0.35,
-        ghosts=0.5,
-        stroma=0.035,
+        ghosts=0.65,
+        stroma=0.046,
     ),
     # high magnification: every grain of chromatin shows
     "lilac-large": Stain(
@@ -106,14 +106,14 @@ STYLES: dict[str, Stain] = {
         spread=0.3,
         aspect=1.7,
         density=(0.17, 0.32),
-        touching=0.4,
-        dose=(0.22, 1.0),
+        touching=0.18,
+        dose=(0.14, 1.0),
         chromatin=0.3,
         grain=1.7,
         lens=1.0,
         blurred=0.35,
-        ghosts=0.35,
-        stroma=0.045,
+        ghosts=0.455,
+        stroma=0.058,
     ),
     # blood-forming tissue on clear glass: dark round and pale ragged nuclei in clumps
     "white": Stain(
@@ -124,15 +124,15 @@ STYLES: dict[str, Stain] = {
         aspect=1.3,
         wobble=0.06,
         density=(0.14, 0.28),
-        touching=0.5,
+        touching=0.25,
         lobed=0.2,
-        dose=(0.5, 1.05),
+        dose=(0.33, 1.05),
         pale=(176, 90, 180),
         chromatin=0.2,
         lens=0.9,
         blurred=0.3,
-        ghosts=0.3,
-        stroma=0.014,
+        ghosts=0.39,
+        stroma=0.018,
     ),
     # the same on yellowish glass, weaker
     "yellow": Stain(
@@ -143,14 +143,14 @@ STYLES: dict[str, Stain] = {
         aspect=1.5,
         wobble=0.06,
         density=(0.08, 0.2),
-        touching=0.4,
+        touching=0.2,
         lobed=0.15,
-        dose=(0.25, 1.0),
+        dose=(0.16, 1.0),
         pale=(165, 105, 172),
         chromatin=0.2,
         lens=0.9,
-        ghosts=0.3,
-        stroma=0.025,
+        ghosts=0.39,
+        stroma=0.033,
     ),
     # haematoxylin and eosin, a red fibre across
     "pink": Stain(
@@ -160,11 +160,11 @@ STYLES: dict[str, Stain] = {
         spread=0.25,
         aspect=1.7,
         density=(0.1, 0.2),
-        touching=0.2,
-        dose=(0.25, 0.9),
+        touching=0.1,
+        dose=(0.16, 0.9),
         chromatin=0.24,
         lens=0.9,
-        stroma=0.06,
+        stroma=0.078,
         tissue=(222, 128, 188),
         band=(214, 30, 84),
     ),
@@ -272,7 +272,7 @@ def _tissue(
 ) -> np.ndarray:
     """Return the picture without nuclei: glass, relief, tissue stain, a broad fibre."""
     relief = _relief(shape, turn, rng) * (0.3 + 0.7 * lumen)
-    shade = 1 + slide.stroma * relief + 0.025 * smooth_field(shape, 0.4 * max(shape), rng)
+    shade = 1 + slide.stroma * relief + 0.05 * smooth_field(shape, 0.4 * max(shape), rng)
     picture = np.array(slide.glass, np.float32) * shade[..., None].astype(np.float32)
     if slide.tissue:
         amount = lumen * np.clip(0.75 + 0.3 * relief + 0.3 * smooth_field(shape, 25, rng), 0.1, 1.6)
