@@ -14,7 +14,7 @@ from .errors import DataError, ParameterError
 from .paths import atomic_write
 
 PARTS = {"train": 0.6, "validation": 0.2, "test": 0.2}
-PATIENT_PARTS = {"train": 0.55, "validation": 0.15, "test": 0.3}
+PATIENT_PARTS = {"train": 0.52, "validation": 0.15, "test": 0.33}
 SPLIT_FILE = "patients.csv"
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from course_utils.errors import ParameterError
+from course_utils.errors import DataError, ParameterError
 from course_utils.samples import brain
 
 pytest.importorskip("nilearn")
@@ -98,6 +98,12 @@ def test_a_strength_or_means_out_of_range_are_refused(person):
         brain.subject(0, spacing=SPACING, strength=3)
     with pytest.raises(ParameterError, match="expected 4 means, background first, found 3"):
         brain.image(person.tissues, (0, 1, 2), np.random.default_rng(0))
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(brain, "find_spec", lambda name: None if name == "torchio" else name)
+    with pytest.raises(DataError, match="need nilearn and torchio, found no torchio"):
+        brain.template.__wrapped__(5)
 
 
 def test_importing_it_imports_neither_nilearn_nor_torch():

@@ -20,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 
 import numpy as np
 
-from ..errors import ParameterError
+from ..errors import DataError, ParameterError
 
 VERSION = 1  # of the drawing: twins that use it add it to their own version
 LABELS = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
@@ -79,6 +80,7 @@ def template(spacing: int = 2) -> tuple[np.ndarray, np.ndarray]:
             f"the spacing of a brain must be a whole number of mm from {FINEST} to {COARSEST}, "
             f"found {spacing!r}: pass one of them"
         )
+    _require("nilearn", "torchio")
     from nilearn import datasets
 
     grey = datasets.load_mni152_gm_template(resolution=spacing)
@@ -87,6 +89,16 @@ def template(spacing: int = 2) -> tuple[np.ndarray, np.ndarray]:
     affine = np.array(grey.affine, np.float64)
     maps = _with_fluid(grey.get_fdata(dtype=np.float32), white, inside, spacing)
     return _framed(maps, affine, int(np.ceil(MARGIN / spacing)))
+
+
+def _require(*packages: str) -> None:
+    """Raise one clear line for a package that is not installed."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise DataError(
+            f"the generated brains need {' and '.join(packages)}, found no {missing[0]}: "
+            f"install with 'pip install {' '.join(missing)}', or use real data"
+        )
 
 
 def _with_fluid(

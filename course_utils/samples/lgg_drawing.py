@@ -108,8 +108,8 @@ class Planes:
         shape, self.slices = person.labels.shape, slices
         origin = person.affine[:3, 3]
         brain_z = np.flatnonzero((person.labels > 0).any((0, 1))) * SPACING
-        bottom = brain_z[0] - rng.uniform(-8, 34)
-        top = brain_z[-1] + rng.uniform(-8, 16)
+        bottom = brain_z[0] - rng.uniform(-10, 34)
+        top = brain_z[-1] + rng.uniform(-16, 18)
         self.levels = np.linspace(bottom, top, slices) / SPACING
         pixel = rng.uniform(0.90, 1.10)
         middle = (np.array(shape[:2]) - 1) / 2 + rng.uniform(-3, 3, 2)
@@ -207,10 +207,11 @@ def tumour_field(person: brain.Subject, rng: np.random.Generator) -> np.ndarray:
     likely = white & (np.abs(places[0]) > 14) & (places[2] > -40) & (places[2] < 62)
     candidates = np.argwhere(likely)
     height = places[2].ravel()[candidates[:, 2]]
-    weight = np.exp(-0.5 * ((height - 16) / 34) ** 2)
+    _, level, count = np.unique(height, return_inverse=True, return_counts=True)
+    weight = 1 / count[level]  # every height as likely as every other
     centre = candidates[rng.choice(len(candidates), p=weight / weight.sum())]
     middle = np.array([places[axis].ravel()[centre[axis]] for axis in range(3)])
-    radius = np.clip(rng.lognormal(np.log(27), 0.30), 15, 46)
+    radius = np.clip(rng.lognormal(np.log(28), 0.28), 17, 46)
     stretch = rng.uniform(0.75, 1.3, 3)
     distance = sum(((places[axis] - middle[axis]) / stretch[axis]) ** 2 for axis in range(3))
     field = 1 - np.sqrt(distance) / radius
@@ -260,7 +261,7 @@ class Looks:
 def tumour_looks(rng: np.random.Generator) -> Looks:
     """Draw the looks of one tumour; about half of them take up contrast agent."""
     return Looks(
-        oedema=rng.uniform(0.13, 0.34),
+        oedema=rng.uniform(0.17, 0.36),
         dark=rng.uniform(0.05, 0.16),
         rim=rng.uniform(0.25, 0.5) if rng.random() < 0.5 else 0.0,
         cyst=rng.uniform(0.0, 0.25) if rng.random() < 0.4 else 0.0,
