@@ -1,12 +1,14 @@
 # `make run` and `make test` set themselves up: all they need is Python 3.11 to 3.13, make and git.
 #
 # Variables: PYTHON (which interpreter), PIP_ARGS (more for pip, such as an index with CPU builds),
-# ARGS (more for `course run`: make run ARGS="05_unet_nuclei --profile cpu").
+# ARGS (more for `course run`: make run ARGS="05_unet_nuclei --profile cpu"),
+# TEST_JOBS (how the tests share the cores: make test TEST_JOBS= runs them one by one).
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 ARGS ?=
+TEST_JOBS ?= -n 2 --dist loadfile
 FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
 
@@ -15,11 +17,12 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 run: setup
 	$(BIN)/course run $(ARGS)
 
+# The notebooks first: the learning tests read what they wrote for the stored seed.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/course check
-	$(BIN)/python -m pytest
-	COURSE_STATIC=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	COURSE_STATIC=1 $(BIN)/python -m pytest $(TEST_JOBS) --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest $(TEST_JOBS)
 
 setup: $(VENV)/.ready
 

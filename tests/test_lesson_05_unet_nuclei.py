@@ -1,14 +1,11 @@
 """Lesson 5: the functions that the student builds, and what a run of the lesson ends with."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from lesson_run import learned, run
 
 from course_utils import lessons
 
@@ -109,36 +106,26 @@ def test_the_stored_run_kept_the_budget_of_the_sample_profile():
     assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> dict:
-    """Run the lesson with the command that an instructor uses and return its metrics."""
-    command = [sys.executable, "-m", "course_utils", "run", LESSON, "--out", str(folder)]
-    done = subprocess.run(
-        [*command, *arguments], env=os.environ | environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / LESSON / "metrics.json").read_text())
-
-
 @pytest.mark.parametrize("seed", [7, 2018])
 def test_the_network_learns_its_task_on_generated_images(tmp_path, seed):
-    result = run(tmp_path, "-p", "SEED", str(seed))
+    result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
     assert gain["tutorial U-Net"]["low"] > 0, f"mean AP gained over the tutorial: {gain}"
     assert gain["Otsu + watershed"]["low"] > 0, f"mean AP gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")
-    assert (tmp_path / "report.html").is_file()
-    assert len(list((tmp_path / LESSON / "figures").glob("*.png"))) >= 10
+    assert len(list((folder / "figures").glob("*.png"))) >= 10
 
 
 def test_the_lesson_runs_on_pytorch(tmp_path):
-    result = run(tmp_path, "-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1", KERAS_BACKEND="torch")
+    short = ("-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1")
+    result = run(LESSON, tmp_path, *short, KERAS_BACKEND="torch")
     # Keras imports an installed TensorFlow whatever its backend; PyTorch only when it computes.
     assert "torch" in result["versions"]
 
 
 def test_real_images_run_from_their_folder(tmp_path, real_nuclei):
     result = run(
-        tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_nuclei),
+        LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_nuclei),
         "-p", "EPOCHS", "1", "-p", "TUTORIAL_EPOCHS", "1",
     )  # fmt: skip
     assert result["data"]["release_cases"] == 670
