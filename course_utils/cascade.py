@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from .errors import DataError, ParameterError
 
@@ -16,7 +17,9 @@ MODEL, SETTINGS, SPLIT = "classifier.keras", "classifier.json", "patients.csv"
 SIDE = 256  # pixels; the slices of LGG MRI
 
 
-def find_classifier(folder: str | os.PathLike, given: str = "") -> Path | None:
+def find_classifier(
+    folder: str | os.PathLike, given: str = "", table: pd.DataFrame | None = None
+) -> Path | None:
     """Return the classifier to use: the one given, else the one that the same run left.
 
     Parameters
@@ -25,11 +28,14 @@ def find_classifier(folder: str | os.PathLike, given: str = "") -> Path | None:
         The output folder of the lesson that asks; lesson 1's lies beside it in a run.
     given : str
         A file ``classifier.keras``, or the folder that holds it; empty: look beside ``folder``.
+    table : DataFrame, optional
+        One row a slice, with a column ``patient``. A classifier that merely lies beside ``folder``
+        is passed over when its split names other patients: it comes from another run.
 
     Returns
     -------
     Path or None
-        None when nothing was given and lesson 1 left none there.
+        None when nothing was given and lesson 1 left none there that fits.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def find_classifier(folder: str | os.PathLike, given: str = "") -> Path | None:
     """
     beside = Path(folder).parent / FIRST / MODEL
     if not given:
-        return beside if beside.is_file() else None
+        return beside if beside.is_file() and _same_patients(beside, table) else None
     path = Path(given).expanduser()
     path = path / MODEL if path.is_dir() else path
     if not path.is_file():
@@ -52,6 +58,16 @@ def find_classifier(folder: str | os.PathLike, given: str = "") -> Path | None:
             "run lesson 1, or leave CLASSIFIER empty"
         )
     return path
+
+
+def _same_patients(classifier: Path, table: pd.DataFrame | None) -> bool:
+    split = classifier.with_name(SPLIT)
+    if table is None or not split.is_file():
+        return True
+    try:
+        return set(pd.read_csv(split)["patient"]) >= set(table["patient"])
+    except (ValueError, KeyError):
+        return False
 
 
 def load_classifier(path: str | os.PathLike) -> tuple[Any, float]:

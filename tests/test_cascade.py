@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from course_utils import cascade
@@ -36,8 +37,19 @@ def test_a_file_or_its_folder_can_be_given(made, tmp_path):
     assert cascade.find_classifier(tmp_path, str(made)) == expected
 
 
+@pytest.mark.parametrize(("split", "fits"), [("a,train", True), ("b,test", False), ("", False)])
+def test_a_classifier_of_other_patients_is_passed_over(made, tmp_path, split, fits):
+    beside = tmp_path / cascade.FIRST
+    beside.mkdir()
+    (beside / cascade.MODEL).write_bytes(b"")
+    (beside / cascade.SPLIT).write_text(f"patient,part\n{split}\n" if split else "")
+    table = pd.DataFrame({"patient": ["a", "a"]})
+    found = cascade.find_classifier(tmp_path / "02_x", table=table)
+    assert found == (beside / cascade.MODEL if fits else None)
+
+
 def test_a_given_file_that_is_not_there_is_one_clear_line(tmp_path):
-    with pytest.raises(ParameterError, match="found no file at .*nothing.keras: run lesson 1"):
+    with pytest.raises(ParameterError, match=r"found no file at .*nothing\.keras: run lesson 1"):
         cascade.find_classifier(tmp_path, str(tmp_path / "nothing.keras"))
 
 
