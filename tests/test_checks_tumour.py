@@ -64,9 +64,9 @@ def freeze_all(network, first):
         layer.trainable = False
 
 
-def threshold(truth, probability):
-    positive = np.sort(probability[truth])
-    return positive[int(0.1 * len(positive))]
+def coins(patients, seed):
+    names, number = np.unique(patients, return_inverse=True)
+    return np.random.default_rng(seed).integers(0, 2, len(names))[number]
 
 
 def pointing(heat, mask):
@@ -77,7 +77,7 @@ RIGHT = [
     (tumour.patient_split, split),
     (tumour.freeze, freeze),
     (tumour.batch_count, lambda slices, batch: -(-slices // batch)),
-    (tumour.choose_threshold, threshold),
+    (tumour.coin_labels, coins),
     (tumour.pointing_game, pointing),
 ]
 WRONG = [
@@ -95,9 +95,15 @@ WRONG = [
     (tumour.batch_count, lambda slices, batch: slices // batch, "leave 14 slices"),
     (tumour.batch_count, lambda slices, batch: slices // batch + 1, "is empty"),
     (tumour.batch_count, lambda slices, batch: slices / batch, "no whole number"),
-    (tumour.choose_threshold, lambda truth, probability: 0.5, "0.5 is a habit"),
-    (tumour.choose_threshold, lambda truth, probability: 0.0, "fewer false alarms"),
-    (tumour.choose_threshold, lambda truth, probability: 0.9, "go lower"),
+    (
+        tumour.coin_labels,
+        lambda patients, seed: np.random.default_rng(seed).integers(0, 2, len(patients)),
+        "once a patient",
+    ),
+    (tumour.coin_labels, lambda patients, seed: coins(patients, 0), "three seeds"),
+    (tumour.coin_labels, lambda patients, seed: np.zeros(len(patients)), "the same coin"),
+    (tumour.coin_labels, lambda patients, seed: coins(np.unique(patients), seed), "found shape"),
+    (tumour.coin_labels, lambda patients, seed: 2 * coins(patients, seed), "0 or 1"),
     (tumour.pointing_game, lambda heat, mask: heat[mask > 0].sum() > 0.3, "highest point"),
     (tumour.pointing_game, lambda heat, mask: heat * mask, "array of shape"),
     (

@@ -169,37 +169,47 @@ def batch_count(function: Callable[[int, int], Any]) -> str:
 
 
 @exercise
-def choose_threshold(function: Callable[[np.ndarray, np.ndarray], Any]) -> str:
-    """Check a function that chooses a threshold for a wanted sensitivity.
+def coin_labels(function: Callable[[np.ndarray, int], Any]) -> str:
+    """Check labels that are one coin a patient.
 
     Parameters
     ----------
     function : callable
-        ``function(truth, probability)`` returns the highest threshold at which at least nine of
-        ten positive cases have a probability of at least the threshold.
+        ``function(patients, seed)`` takes the patient of each slice and returns 0 or 1 a slice,
+        the same for all slices of a patient, by chance from patient to patient.
 
     Returns
     -------
     Verdict
     """
-    rng = np.random.default_rng(3)
-    for count in (50, 200):
-        truth = rng.random(count) < 0.35
-        probability = np.clip(rng.normal(0.25 + 0.3 * truth, 0.15), 0.01, 0.99)
-        cut = float(returned(function(truth.copy(), probability.copy())))
-        found = float(np.mean(probability[truth] >= cut))
-        if found < 0.9:
+    rng = np.random.default_rng(5)
+    patients = rng.permutation(np.repeat([f"P{k:02d}" for k in range(20)], 12))
+    draws = [_coins(function, patients, seed) for seed in (0, 1, 2, 0)]
+    for labels in draws:
+        mixed = [p for p in np.unique(patients) if np.ptp(labels[patients == p])]
+        if mixed:
             raise Wrong(
-                f"at {cut:.2f} only {found:.0%} of the positive cases are found: "
-                + ("0.5 is a habit, not a choice" if np.isclose(cut, 0.5) else "go lower")
+                f"{len(mixed)} of 20 patients have slices with both labels: the coin is thrown "
+                "once a patient, not once a slice"
             )
-        larger = probability[truth & (probability >= cut)].min() + 1e-9
-        if np.mean(probability[truth] >= larger) >= 0.9:
-            raise Wrong(
-                f"at {cut:.2f} {found:.0%} are found, but a higher threshold would find 90 % too, "
-                "with fewer false alarms"
-            )
-    return "the threshold follows from what it has to reach, and from validation cases"
+        if not np.ptp(labels):
+            raise Wrong("all patients have the same coin: is anything drawn?")
+    if not np.array_equal(draws[0], draws[3]):
+        raise Wrong("the same seed gave other coins: draw from a generator of its own")
+    if np.array_equal(draws[0], draws[1]) and np.array_equal(draws[0], draws[2]):
+        raise Wrong("three seeds gave the same coins: does the seed reach the generator?")
+    return "labels that nothing in a picture can tell, but for who it is"
+
+
+def _coins(function: Callable, patients: np.ndarray, seed: int) -> np.ndarray:
+    labels = np.asarray(returned(function(patients.copy(), seed)))
+    if labels.shape != patients.shape:
+        raise Wrong(
+            f"one label a slice was expected, {patients.size} of them, found shape {labels.shape}"
+        )
+    if not np.isin(labels, [0, 1]).all():
+        raise Wrong("the labels have to be 0 or 1")
+    return labels.astype(int)
 
 
 @exercise
