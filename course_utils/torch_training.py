@@ -1,7 +1,8 @@
 """A PyTorch training that can be interrupted: its state kept on disk, whole or not at all.
 
 The loop itself stands in the lesson. This is what `runtime.resumable` is for Keras: the same folder
-and the same rules (another key starts afresh, the best weights are given back, the files go).
+and the same rules: another key starts afresh, the best weights are given back, the files go (or
+stay until the whole lesson is done).
 Nothing here imports PyTorch before it is used.
 """
 
@@ -105,12 +106,20 @@ class TorchCheckpoint:
         facts = {name: getattr(self, name) for name in ("epoch", "history", "best", "best_epoch")}
         _save(self.folder / LAST, {"key": self.key, "parts": state, **facts})
 
-    def finish(self) -> dict[str, list[float]]:
-        """Put the best weights into the network, tidy up, and return the history."""
+    def finish(self, keep: bool = False) -> dict[str, list[float]]:
+        """Put the best weights into the network, tidy up, and return the history.
+
+        Parameters
+        ----------
+        keep : bool
+            Leave the files, so that the same training, started again, ends at once: for a lesson
+            that trains several networks one after another.
+        """
         best = _load(self.folder / BEST)
         if self.best_epoch and best:
             self.parts["network"].load_state_dict(best)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
         return self.history
 
 

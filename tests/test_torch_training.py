@@ -16,7 +16,7 @@ class Stopped(Exception):
     """The kernel was lost."""
 
 
-def training(folder, epochs=6, stop=None, key="a", values=None):
+def training(folder, epochs=6, stop=None, key="a", values=None, keep=False):
     """Train one linear layer; return its weights and its history."""
     torch.manual_seed(1)
     network = torch.nn.Linear(3, 1)
@@ -35,7 +35,7 @@ def training(folder, epochs=6, stop=None, key="a", values=None):
         schedule.step()
         value = values[epoch] if values else 1.0 / (epoch + 1)
         saved.end_epoch({"loss": loss.item(), "val_loss": value})
-    history = saved.finish()
+    history = saved.finish(keep)
     return network.weight.detach().clone(), history
 
 
@@ -52,6 +52,12 @@ def test_the_best_weights_come_back(tmp_path):
     best, _ = training(tmp_path, epochs=2, values=[2.0, 1.0])
     found, _ = training(tmp_path, epochs=5, values=[2.0, 1.0, 3.0, float("nan"), 4.0])
     assert torch.equal(best, found)
+
+
+def test_a_training_that_was_kept_ends_at_once(tmp_path):
+    first, history = training(tmp_path, keep=True)
+    again, same = training(tmp_path, stop=0)
+    assert torch.equal(first, again) and history == same and not list(tmp_path.glob("*"))
 
 
 def test_another_key_starts_afresh(tmp_path):

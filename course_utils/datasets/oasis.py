@@ -359,6 +359,22 @@ def structure_numbers(table: Mapping[int, str]) -> dict[str, list[int]]:
     return found
 
 
+def tissue_of_structure(name: str) -> int:
+    """Return the tissue that one of the 27 structures counts to, as the label table has it.
+
+    Examples
+    --------
+    >>> tissue_of_structure("left lateral ventricle"), tissue_of_structure("brain stem")
+    (1, 3)
+    >>> tissue_of_structure("right cerebellum cortex")
+    2
+    """
+    if "ventricle" in name:
+        return 1
+    white = ("white matter", "ventral diencephalon", "brain stem")
+    return 3 if name.endswith(white) else 2
+
+
 def read_structures(row: pd.Series, table: Mapping[int, str]) -> np.ndarray:
     """Read the manual structures of one scan as numbers 1 to 27; all else is 0.
 
