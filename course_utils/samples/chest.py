@@ -31,8 +31,8 @@ from scipy import ndimage
 from ..errors import ParameterError
 from .chest_drawing import Chest, draw_chest
 
-VERSION = 1
-DEFAULT_CASES = 100
+VERSION = 2
+DEFAULT_CASES = 120
 FEWEST = 10
 PIXELS = 128
 CLASSES = {"CT-0": 1, "CT-23": 939}  # folder: number of its first study

@@ -45,13 +45,13 @@ class Chest:
             depth=rng.uniform(98, 124),
             fat=rng.uniform(6, 26),
             height=rng.uniform(205, 255),
-            lung=rng.normal(-850, 28),
-            gravity=rng.uniform(10, 90),
+            lung=rng.normal(-850, 38),
+            gravity=rng.uniform(10, 130),
             vessels=int(rng.integers(34, 60)),
-            dense=float(np.exp(rng.uniform(np.log(0.08), np.log(0.4)))),
+            dense=float(np.exp(rng.uniform(np.log(0.1), np.log(0.4)))),
             patches=int(rng.integers(4, 13)),
-            opacity=rng.uniform(190, 380),
-            haze=bool(rng.random() < 0.9),
+            opacity=rng.uniform(260, 440),
+            haze=bool(rng.random() < 0.95),
         )
 
 
@@ -237,7 +237,7 @@ def _parenchyma(
         share = _patches(rng, chest, points, depth)
     elif chest.haze:
         slope = back - rng.uniform(0.1, 0.9) * z / chest.height - 0.3 * np.clip(depth, 0, 1)
-        share = _ramp(slope + 0.05 * wavy, 1.7 * chest.dense) * 1.25
+        share = _ramp(slope + 0.05 * wavy, 1.7 * chest.dense) * 1.3
     else:
         return tissue
     return tissue + chest.opacity * share
@@ -267,7 +267,7 @@ def _patches(
         distance = np.sqrt(sum(((p - p[k]) / s) ** 2 for p, s in zip(points, size)))
         nearer = 1 - distance > score
         score[nearer] = 1 - distance[nearer]
-        factor[nearer] = rng.uniform(0.7, 1.25)
+        factor[nearer] = rng.uniform(0.6, 1.3)
     score += 0.18 * _waves(rng, points, 9.0)
     low = np.quantile(score[::7], 1 - chest.dense)
     return factor * np.clip((score - low) / 0.22, 0, 1) * (1 + 0.12 * _waves(rng, points, 7.0))

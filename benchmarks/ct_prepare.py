@@ -1,0 +1,137 @@
+"""What preparing a CT scan costs, and feeding prepared ones: lesson 6 against the tutorial's way.
+
+    python benchmarks/ct_prepare.py [--rounds 5] [--file SCAN.nii.gz]
+
+The first pair prepares one volume of 512 x 512 x 40 in the published recipe's geometry: its own
+steps (clip, spline turn by 90 degrees, zoom) against `generators.prepare_corners`; the largest
+difference of the results stands beside the ratio. The second is the course's own preparation, by
+the affine and in millimetres. The third pair trains the lesson's network for an epoch through its
+feed, augmentation included, and on the very same batches as arrays in memory. Both of a pair are
+timed in turn, and the ratio of each round is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from scipy import ndimage
+
+from course_utils import datasets, generators, runtime, samples
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "notebooks" / "06_ct_classification_3d.ipynb"
+SHAPE = (512, 512, 40)
+
+
+def seconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def paired(first, second, rounds: int) -> dict:
+    """Time two pieces of work in turn; return medians and the median of the ratios."""
+    first(), second()
+    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
+    ratios = sorted(a / b for a, b in pairs)
+    return {
+        "first_s": round(statistics.median(a for a, _ in pairs), 4),
+        "second_s": round(statistics.median(b for _, b in pairs), 4),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_min_max": [round(ratios[0], 3), round(ratios[-1], 3)],
+        "rounds": rounds,
+    }
+
+
+def published(volume: np.ndarray) -> np.ndarray:
+    """Prepare a scan by the tutorial's steps."""
+    unit = ((np.clip(volume.astype(float), -1000, 400) + 1000) / 1400).astype("float32")
+    turned = ndimage.rotate(unit, 90, reshape=False)
+    return ndimage.zoom(turned, [128 / 512, 128 / 512, 64 / 40], order=1)
+
+
+def full_size(file: str | None) -> np.ndarray:
+    """Return a volume of 512 x 512 x 40 in HU: of a file, else the twin's, repeated."""
+    if file is None:
+        volume, _ = samples.chest.draw(0, 1, 0)
+    else:
+        volume, _ = datasets.read_ct(file)
+    times = [-(-to // n) for to, n in zip(SHAPE, volume.shape)]
+    return np.ascontiguousarray(np.tile(volume, times)[: SHAPE[0], : SHAPE[1], : SHAPE[2]])
+
+
+def preparation(file: str | None, rounds: int) -> dict:
+    volume = full_size(file)
+    affine = np.diag([-0.7, -0.7, 8.0, 1.0])
+    difference = np.abs(published(volume) - generators.prepare_corners(volume)).max()
+    return {
+        "prepare: tutorial / same geometry": paired(
+            lambda: published(volume), lambda: generators.prepare_corners(volume), rounds
+        ),
+        "largest difference": float(difference),
+        "prepare: tutorial / by the affine, in mm": paired(
+            lambda: published(volume),
+            lambda: generators.prepare(volume, affine, (128, 128, 64), (2.8, 2.8, 5)),
+            rounds,
+        ),
+    }
+
+
+def taught() -> dict:
+    """Return the names that the lesson's building cells define."""
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    names: dict = {}
+    for cell in ("imports", "network", "feed"):
+        exec(compile(cells[cell], cell, "exec"), names)
+    return names
+
+
+def feed_against_memory(rounds: int, cases: int = 64) -> dict:
+    import keras
+
+    names = taught()
+    shape = (32, 36, 20)
+    rng = np.random.default_rng(0)
+    volumes = [rng.integers(0, 256, shape, np.uint8) for _ in range(cases)]
+    labels = np.arange(cases) % 2
+    feed = generators.volumes(volumes, labels, batch=4, seed=0, vary=names["vary"])
+    x, y = (np.concatenate(part) for part in zip(*(feed[step] for step in range(len(feed)))))
+    keras.config.set_dtype_policy(runtime.precision())
+    model = names["network"](shape)
+    model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
+
+    def through_the_feed():
+        feed.epoch = 0
+        model.fit(feed, verbose=0)
+
+    return paired(
+        through_the_feed,
+        lambda: model.fit(x, y, batch_size=4, shuffle=False, verbose=0),
+        rounds,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--file", help="a CT scan; left out: one of the offline twin")
+    chosen = parser.parse_args()
+    result = preparation(chosen.file, chosen.rounds)
+    result["epoch: feed / same arrays in memory"] = feed_against_memory(chosen.rounds)
+    result["data"] = "given file" if chosen.file else "offline twin"
+    result["machine"] = f"{platform.machine()}, {runtime.device()}, {runtime.precision()}"
+    result["versions"] = runtime.versions()
+    text = json.dumps(result, indent=1)
+    (ROOT / "benchmarks" / "results" / "ct_prepare.json").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
