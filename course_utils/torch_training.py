@@ -177,8 +177,18 @@ class NoLogs:
         """Close nothing."""
 
 
-def line(epochs: int, done: int = 0) -> Line:
-    """Return the one line of progress for a loop: ``end_epoch(epoch, logs)``, then ``end()``."""
+def line(epochs: int, saved: TorchCheckpoint) -> Line:
+    """Return the one line of progress for a loop: ``end_epoch(epoch, logs)``, then ``end()``.
+
+    Parameters
+    ----------
+    epochs : int
+        How many the loop will have done.
+    saved : TorchCheckpoint
+        Tells where the loop begins, and the values logged last.
+    """
     shown = Line(epochs)
-    shown.start_epoch(done)
+    shown.start_epoch(0)
+    if saved.epoch:
+        shown.end_epoch(saved.epoch - 1, {name: of[-1] for name, of in saved.history.items()})
     return shown

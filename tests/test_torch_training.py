@@ -97,10 +97,15 @@ def test_without_tensorboard_one_line_says_so(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_the_line_of_progress_is_printed_once_when_stored(monkeypatch, capsys):
+def test_the_line_of_progress_is_printed_once_when_stored(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_STATIC", "1")
-    line = torch_training.line(2)
-    line.end_epoch(0, {"loss": 0.5})
-    line.end_epoch(1, {"loss": 0.25})
+    network = torch.nn.Linear(1, 1)
+    saved = TorchCheckpoint(tmp_path, {"network": network}, monitor="loss")
+    line = torch_training.line(2, saved)
+    for loss in (0.5, 0.25):
+        line.end_epoch(saved.epoch, {"loss": loss})
+        saved.end_epoch({"loss": loss})
     line.end()
-    assert capsys.readouterr().out == "epoch 2/2  loss 0.250\n"
+    resumed = TorchCheckpoint(tmp_path, {"network": network}, monitor="loss")
+    torch_training.line(2, resumed).end()
+    assert capsys.readouterr().out == 2 * "epoch 2/2  loss 0.250\n"
