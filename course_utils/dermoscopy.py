@@ -52,7 +52,7 @@ def image_hash(image: np.ndarray, side: int = 16) -> np.ndarray:
 
 
 def duplicate_pairs(
-    images: Sequence[np.ndarray], differ: float = 0.06
+    images: Sequence[np.ndarray], differ: float = 0.04
 ) -> list[tuple[int, int, float]]:
     """Return the pairs of images whose hashes differ in few bits.
 
