@@ -6,7 +6,6 @@ to 255 as read, to (n, 1) calibrated probabilities), ``classifier.json`` (its th
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from lesson_run import learned, run
 
 from course_utils import lessons, paths, splits
 
@@ -146,26 +146,15 @@ def test_the_stored_run_kept_the_budget_of_the_sample_profile():
     assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> dict:
-    """Run the lesson with the command that an instructor uses and return its metrics."""
-    command = [sys.executable, "-m", "course_utils", "run", LESSON, "--out", str(folder)]
-    done = subprocess.run(
-        [*command, *arguments], env=os.environ | environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / LESSON / "metrics.json").read_text())
-
-
 @pytest.mark.parametrize("seed", [7, 2018])
 def test_the_network_learns_its_task_on_generated_heads(tmp_path, seed):
-    result = run(tmp_path, "-p", "SEED", str(seed))
+    result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
     # With 16 epochs: 0.198 (0.098 to 0.302) for seed 2018, but 0.081 (-0.011 to 0.185) for seed 7.
     # TODO: a recipe whose interval lies above zero for both.
     assert gain["slice position"]["value"] > 0, f"AUC gained over the baseline: {gain}"
     assert gain["brightest FLAIR"]["low"] > 0, f"AUC gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")
-    folder = tmp_path / LESSON
     assert len(list((folder / "figures").glob("*.png"))) >= 10
     rows = pd.read_csv(folder / splits.SPLIT_FILE)
     assert rows["patient"].is_unique and set(rows["part"]) == set(splits.PATIENT_PARTS)
@@ -174,7 +163,7 @@ def test_the_network_learns_its_task_on_generated_heads(tmp_path, seed):
 
 
 def test_the_lesson_runs_on_pytorch(tmp_path):
-    result = run(tmp_path, "-p", "EPOCHS", "1", KERAS_BACKEND="torch")
+    result = run(LESSON, tmp_path, "-p", "EPOCHS", "1", KERAS_BACKEND="torch")
     assert "torch" in result["versions"]
 
 
@@ -194,7 +183,7 @@ def test_real_slices_run_from_their_folder(tmp_path):
     if not (root / "kaggle_3m").is_dir():
         pytest.skip("no copy of LGG MRI in COURSE_DATA")
     result = run(
-        tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(root), "-p", "EPOCHS", "1"
-    )  # fmt: skip
+        LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(root), "-p", "EPOCHS", "1"
+    )
     assert result["data"]["release_cases"] == 3929
     assert 0 < result["data"]["cases"] <= 3929

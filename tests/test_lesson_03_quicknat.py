@@ -1,15 +1,14 @@
 """Lesson 3: the network and the loss that the student builds, and what a run ends with."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import nibabel
 import numpy as np
 import pytest
+from lesson_run import learned, run
+
+from course_utils import lessons
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
@@ -92,21 +91,18 @@ def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, na
         assert verdict.passed is passes, verdict
 
 
-def run(folder: Path, *arguments: str) -> dict:
-    """Run the lesson with the command that an instructor uses and return its metrics."""
-    command = [sys.executable, "-m", "course_utils", "run", LESSON, "--out", str(folder)]
-    done = subprocess.run([*command, *arguments], env=os.environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / LESSON / "metrics.json").read_text())
+def test_the_stored_run_kept_the_budget_of_the_sample_profile():
+    stored = lessons.measured()[LESSON]["sample"]
+    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
 
 
 @pytest.mark.parametrize("seed", [7, 2018])
 def test_the_networks_learn_their_task_on_generated_brains(tmp_path, seed):
-    result = run(tmp_path, "-p", "SEED", str(seed))
+    result, folder = learned(LESSON, seed, tmp_path)
     assert result["gain"]["FAST"]["low"] > 0, f"Dice gained over FAST: {result['gain']}"
     assert result["data"]["source"].startswith("generated")
-    assert len(list((tmp_path / LESSON / "figures").glob("*.png"))) >= 10
-    (saved,) = (tmp_path / LESSON).glob("*_quicknat.nii.gz")
+    assert len(list((folder / "figures").glob("*.png"))) >= 10
+    (saved,) = folder.glob("*_quicknat.nii.gz")
     labels = nibabel.load(saved)
     assert nibabel.aff2axcodes(labels.affine) == ("L", "A", "S")
     assert set(np.unique(np.asarray(labels.dataobj))) == {0, 1, 2, 3}
@@ -114,7 +110,7 @@ def test_the_networks_learn_their_task_on_generated_brains(tmp_path, seed):
 
 def test_real_scans_run_from_their_folder(tmp_path, real_brains):
     result = run(
-        tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_brains),
+        LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_brains),
         "-p", "EPOCHS", "1", "-p", "FINE_EPOCHS", "1", "-p", "WIDTH", "4",
     )  # fmt: skip
     assert result["data"]["release_cases"] == 35

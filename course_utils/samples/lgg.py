@@ -16,8 +16,9 @@ import csv
 import io
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from . import brain, lgg_drawing
 
 VERSION = 3 + 100 * brain.VERSION
 ROOT = "kaggle_3m"
+WORKERS = 2
 SECOND = "lgg-mri-segmentation"  # the archive holds the set once more in this folder
 DEFAULT_CASES = 572
 SLICES = 13  # of a patient, on average
@@ -150,11 +152,13 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     people = plan(seed, cases)
     root = Path(folder) / ROOT
     root.mkdir()
-    with ThreadPoolExecutor(2) as pool:
-        jobs = []
-        for index, person in enumerate(people):
-            subject = brain.subject((seed, index, 0), lgg_drawing.SPACING)
-            jobs.append(pool.submit(_write_patient, root, person, subject, (seed, index, 1)))
+    # Processes of their own: patients are drawn side by side, and the memory that nilearn, torchio
+    # and PyTorch take goes back when they end, instead of staying with the lesson.
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(_write_patient, root, person, (seed, index))
+            for index, person in enumerate(people)
+        ]
         for job in jobs:
             job.result()
     (root / "data.csv").write_text(_table(people, seed), encoding="utf-8")
@@ -168,10 +172,11 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     }
 
 
-def _write_patient(
-    root: Path, person: Patient, subject: brain.Subject, seed: tuple[int, ...]
-) -> None:
-    images, masks = lgg_drawing.draw(subject, seed, person.slices, person.site, person.missing)
+def _write_patient(root: Path, person: Patient, seed: tuple[int, ...]) -> None:
+    subject = brain.subject((*seed, 0), lgg_drawing.SPACING)
+    images, masks = lgg_drawing.draw(
+        subject, (*seed, 1), person.slices, person.site, person.missing
+    )
     place = root / person.name
     place.mkdir()
     for number, (image, mask) in enumerate(zip(images, masks), start=1):
