@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 ARGS ?=
 TEST_JOBS ?= -n 2 --dist loadfile
+# Two tests at a time, a thread each: PyTorch's threads wait for each other when cores are shared.
+ONE_THREAD := $(if $(TEST_JOBS),OMP_NUM_THREADS=1)
 FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
 
@@ -21,8 +23,8 @@ run: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/course check
-	COURSE_STATIC=1 $(BIN)/python -m pytest $(TEST_JOBS) --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
-	$(BIN)/python -m pytest $(TEST_JOBS)
+	$(ONE_THREAD) COURSE_STATIC=1 $(BIN)/python -m pytest $(TEST_JOBS) --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_JOBS)
 
 setup: $(VENV)/.ready
 

@@ -14,7 +14,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from lesson_run import learned, run
+from lesson_run import STORED, learned, run
 
 from course_utils import lessons, paths, splits
 
@@ -150,9 +150,9 @@ def test_the_stored_run_kept_the_budget_of_the_sample_profile():
 def test_the_network_learns_its_task_on_generated_heads(tmp_path, seed):
     result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
-    # With 16 epochs: 0.198 (0.098 to 0.302) for seed 2018, but 0.081 (-0.011 to 0.185) for seed 7.
-    # TODO: a recipe whose interval lies above zero for both.
-    assert gain["slice position"]["value"] > 0, f"AUC gained over the baseline: {gain}"
+    # Seed 2018: 0.198 (0.083 to 0.314). TODO: seed 7 too; with 16 epochs 0.081 (-0.011 to 0.185).
+    end = "low" if seed == STORED["SEED"] else "value"
+    assert gain["slice position"][end] > 0, f"AUC gained over the baseline: {gain}"
     assert gain["brightest FLAIR"]["low"] > 0, f"AUC gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")
     assert len(list((folder / "figures").glob("*.png"))) >= 10
