@@ -2,14 +2,14 @@
 #
 # Variables: PYTHON (which interpreter), PIP_ARGS (more for pip, such as an index with CPU builds),
 # ARGS (more for `course run`: make run ARGS="05_unet_nuclei --profile cpu"),
-# TEST_JOBS (how the tests share the cores: make test TEST_JOBS= runs them one by one).
+# TEST_JOBS (several tests at a time: make test TEST_JOBS="-n 4 --dist loadfile").
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 ARGS ?=
-TEST_JOBS ?= -n 2 --dist loadfile
-# Two tests at a time, a thread each: PyTorch's threads wait for each other when cores are shared.
+TEST_JOBS ?=
+# Several tests at a time have a thread each: PyTorch's threads wait for each other on shared cores.
 ONE_THREAD := $(if $(TEST_JOBS),OMP_NUM_THREADS=1)
 FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
