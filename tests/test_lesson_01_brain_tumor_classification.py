@@ -150,7 +150,7 @@ def test_the_stored_run_kept_the_budget_of_the_sample_profile():
 def test_the_network_learns_its_task_on_generated_heads(tmp_path, seed):
     result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
-    # Seed 2018: 0.198 (0.083 to 0.314). TODO: seed 7 too; with 16 epochs 0.081 (-0.011 to 0.185).
+    # Seed 2018: 0.198 (0.083 to 0.314). Seed 7: 0.098 (0.012 to 0.207), too near zero to be held.
     end = "low" if seed == STORED["SEED"] else "value"
     assert gain["slice position"][end] > 0, f"AUC gained over the baseline: {gain}"
     assert gain["brightest FLAIR"]["low"] > 0, f"AUC gained over the baseline: {gain}"
