@@ -21,6 +21,7 @@ import numpy as np
 from .errors import ParameterError
 from .paths import atomic_write
 
+_WAITED = ("wait", "best", "best_epoch", "stopped_epoch")  # all that Keras' EarlyStopping changes
 STATIC = "COURSE_STATIC"  # set when outputs are stored or read later, not watched
 _OUT_OF_MEMORY = (
     "memoryerror",
@@ -36,7 +37,8 @@ class Checkpoint:
 
     Weights, optimizer, random-number states of the layers, the history and the best weights so far
     are kept. A later ``fit`` with the same ``key`` goes on at the next epoch; one with another key
-    starts afresh. At the end the best weights are put into the model and the files are deleted.
+    starts afresh. At the end the best weights are put into the model and, unless they are to be
+    kept, the files are deleted.
 
     Parameters
     ----------
@@ -51,20 +53,38 @@ class Checkpoint:
     data
         An optional training set with an attribute ``epoch``, set before every epoch so that its
         random draws go on where they were.
+    patience
+        An optional ``keras.callbacks.EarlyStopping``, listed before and without
+        ``restore_best_weights``: how long it has waited is kept as well, so that it stops where it
+        would have stopped.
+    keep
+        Leave the files, so that the same training, started again, ends at once with its best
+        weights: for a lesson that trains several networks one after another.
     """
 
-    def __init__(self, model, folder, monitor="val_loss", mode="min", key=None, data=None):
+    def __init__(
+        self,
+        model,
+        folder,
+        monitor="val_loss",
+        mode="min",
+        key=None,
+        data=None,
+        patience=None,
+        keep=False,
+    ):
         if mode not in ("min", "max"):
             raise ParameterError(f'mode must be "min" or "max", found {mode!r}: choose one of them')
         self.model, self.folder = model, Path(folder)
         self.monitor, self.sign = monitor, 1 if mode == "min" else -1
-        self.data = data
+        self.data, self.patience, self.keep = data, patience, keep
         shapes = [list(weight.shape) for weight in model.weights]  # names count up in a kernel
         self.key = _digest([shapes, monitor, mode, key])
         self.state: dict[str, Any] = self._fresh()
 
     def _fresh(self) -> dict[str, Any]:
-        return {"key": self.key, "epoch": 0, "best": None, "best_epoch": None, "history": {}}
+        fresh = {"key": self.key, "epoch": 0, "best": None, "best_epoch": None, "history": {}}
+        return {**fresh, "stopped": False, "waited": {}}
 
     def _file(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.npz"
@@ -93,8 +113,10 @@ class Checkpoint:
         if self.state["epoch"]:
             self.model.optimizer.build(self.model.trainable_variables)
             self._load(self.state["epoch"], ("model", "optimizer"))
+            for name, value in self.state["waited"].items():
+                setattr(self.patience, name, value)
         # The attribute Keras' own BackupAndRestore sets: `fit` starts at this epoch.
-        self.model._initial_epoch = self.state["epoch"]
+        self.model._initial_epoch = sys.maxsize if self.state["stopped"] else self.state["epoch"]
 
     def _read(self) -> dict[str, Any]:
         """Return the kept state, or a fresh one if there is none that fits and is whole."""
@@ -120,6 +142,10 @@ class Checkpoint:
             state["history"].setdefault(name, []).append(value)
         if self._better(logs):
             state["best"], state["best_epoch"] = logs[self.monitor], epoch + 1
+        if self.patience is not None:
+            waited = {name: getattr(self.patience, name) for name in _WAITED}
+            state["waited"] = {k: v if v is None else float(v) for k, v in waited.items()}
+            state["stopped"] = bool(self.model.stop_training)
         self._save(epoch + 1)
         atomic_write(self.folder / "state.json", json.dumps(state))
         self._forget_others()
@@ -147,7 +173,8 @@ class Checkpoint:
         self.model.history.history = self.state["history"]
         self.model.history.epoch = list(range(self.state["epoch"]))
         self.model._initial_epoch = 0
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def resumable(
@@ -158,6 +185,8 @@ def resumable(
     mode: str = "min",
     key=None,
     data=None,
+    patience=None,
+    keep: bool = False,
 ) -> list:
     """Return the Keras callbacks that make one ``fit`` resumable and give back its best weights.
 
@@ -175,7 +204,7 @@ def resumable(
     """
     from keras.callbacks import LambdaCallback
 
-    checkpoint = Checkpoint(model, folder, monitor, mode, key, data)
+    checkpoint = Checkpoint(model, folder, monitor, mode, key, data, patience, keep)
     callback = LambdaCallback(
         on_train_begin=checkpoint.begin,
         on_epoch_begin=checkpoint.start_epoch,

@@ -200,7 +200,12 @@ def test_an_interrupted_fit_goes_on_and_ends_like_an_undisturbed_one(tmp_path, b
     for name, values in found["whole"]["history"].items():
         assert found["resumed"]["history"][name] == pytest.approx(values, abs=1e-5), name
     assert found["epochs_run_after_the_interruption"] == [3, 4, 5]
-    assert found["left"] == []
+    assert set(found["left"]) == {"stopped"}  # which was asked to keep its files
+    assert found["epochs_run_until_stopped"] == [3]
+    assert found["epochs_run_when_done"] == []
+    assert found["started_again_when_done"] == found["stopped"]
+    stopped = found["stopped"]["history"]["val_loss"]
+    assert stopped == pytest.approx(found["whole"]["history"]["val_loss"][:4], abs=1e-5)
 
 
 class NoWeights:
