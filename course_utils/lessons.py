@@ -7,6 +7,7 @@ them from ``lessons.yml``, ``measured.json``, the manifests and ``[tool.course]`
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import re
@@ -76,6 +77,57 @@ def get(name: str) -> Lesson:
     if name not in table():
         raise ParameterError(f"{name} is not a lesson of lessons.yml{nearest(name, table())}")
     return table()[name]
+
+
+def sources(lesson: str) -> dict[str, str]:
+    """Return the source of every cell of a lesson's notebook, by the id of the cell."""
+    import nbformat
+
+    notebook = nbformat.read(paths.notebooks_dir() / f"{lesson}.ipynb", as_version=4)
+    return {cell.id: cell.source for cell in notebook.cells}
+
+
+def defined_by(
+    lesson: str, cells: Iterable[str], names: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the names that cells of a lesson define, without running the lesson.
+
+    Of each cell only its imports, functions, classes and constants in capitals are executed: tests
+    and benchmarks take from a notebook what is built in it.
+
+    Parameters
+    ----------
+    lesson : str
+        Id of the lesson.
+    cells : iterable of str
+        Ids of its cells, in the order of the lesson.
+    names : dict, optional
+        Names that the definitions read, such as ``SEED``; they are in the result too.
+
+    Raises
+    ------
+    ParameterError
+        The notebook has no cell of that id.
+    """
+    names = {} if names is None else dict(names)
+    found = sources(lesson)
+    for cell in cells:
+        if cell not in found:
+            raise ParameterError(f"{cell} is not a cell of {lesson}{nearest(cell, found)}")
+        module = ast.parse(found[cell])
+        module.body = [statement for statement in module.body if _defines(statement)]
+        exec(compile(module, f"{lesson}, cell {cell}", "exec"), names)
+    return names
+
+
+def _defines(statement: ast.stmt) -> bool:
+    """Say whether a statement imports, defines a function or a class, or sets a constant."""
+    if isinstance(statement, ast.With):
+        return all(isinstance(inner, ast.Import | ast.ImportFrom) for inner in statement.body)
+    if isinstance(statement, ast.Assign):
+        return all(isinstance(to, ast.Name) and to.id.isupper() for to in statement.targets)
+    kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    return isinstance(statement, kinds)
 
 
 def measured() -> dict[str, dict[str, Measures]]:

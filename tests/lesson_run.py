@@ -1,10 +1,12 @@
-"""Lessons run with the command that an instructor uses, for the tests of what they end with."""
+"""What the tests of the lessons share: their runs, and the check of an exercise."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from course_utils import lessons
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = {"PROFILE": "sample", "SEED": 2018, "EPOCHS": 0}  # what the stored notebooks run with
@@ -42,3 +44,17 @@ def _run_by_nbval(lesson: str) -> tuple[dict, Path] | None:
     metrics = json.loads(written.read_text())
     same = all(metrics["parameters"].get(name) == value for name, value in STORED.items())
     return (metrics, folder) if same else None
+
+
+def check_exercise(lesson: str, name: str, taught: dict) -> None:
+    """Fail unless the solution of an exercise passes its check and the placeholder does not.
+
+    ``taught`` holds the names that the student has by then, as `lessons.defined_by` returns them.
+    """
+    cells = lessons.sources(lesson)
+    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
+        *definition, call = cells[cell].rstrip().split("\n")
+        names = dict(taught)
+        exec("\n".join(definition), names)
+        verdict = eval(call, names)
+        assert verdict.passed is passes, verdict

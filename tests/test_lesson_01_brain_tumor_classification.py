@@ -8,41 +8,23 @@ to 255 as read, to (n, 1) calibrated probabilities), ``classifier.json`` (its th
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from lesson_run import STORED, learned, run
+from lesson_run import STORED, check_exercise, learned, run
 
 from course_utils import lessons, paths, splits
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = "01_brain_tumor_classification"
-NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
-
-
-def sources() -> dict[str, str]:
-    return {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = sources()
-    names: dict = {"settings": {"batch": 16}, "SEED": 3}
-    exec(cells["imports"], names)
-    exec("from keras.applications import resnet50", names)
-    exec(cells["tutorial"], names)
-    exec(cells["network"], names)
-    exec(cells["body-resnet"], names)
-    exec(cells["build"].split("\n\n\nkeras.config")[0], names)
-    exec(cells["frozen-proof"].split("\n\n\nlearn_from(base")[0], names)
-    exec(cells["feed"], names)
-    exec(cells["schedule"].split("\n\n\nnetwork.predict")[0], names)
-    exec(cells["leak-cheat"].split("\n\n\nrng =")[0], names)
-    return names
+    cells = ["imports", "preprocess", "tutorial", "network", "body-resnet", "build"]
+    cells += ["frozen-proof", "feed", "schedule", "leak-cheat"]
+    return lessons.defined_by(LESSON, cells, {"settings": {"batch": 16}, "SEED": 3})
 
 
 def test_the_tutorials_network_has_its_published_sizes(taught):
@@ -130,20 +112,7 @@ def test_the_cheat_copies_the_nearest_slice_of_the_same_patient(taught):
 
 @pytest.mark.parametrize("name", ["split", "freeze", "batches", "pointing", "coins"])
 def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
-    cells = sources()
-    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
-        *definition, call = cells[cell].rstrip().split("\n")
-        names = dict(taught)
-        exec("\n".join(definition), names)
-        verdict = eval(call, names)
-        assert verdict.passed is passes, verdict
-
-
-def test_the_stored_run_kept_the_budget_of_the_sample_profile():
-    stored = lessons.measured().get(LESSON, {}).get("sample")
-    if stored is None:
-        pytest.skip("not measured yet: `course save` on a quiet machine records it")
-    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+    check_exercise(LESSON, name, taught)
 
 
 @pytest.mark.parametrize("seed", [7, 2018])

@@ -1,31 +1,23 @@
 """Lesson 3: the network and the loss that the student builds, and what a run ends with."""
 
-from pathlib import Path
-
-import nbformat
 import nibabel
 import numpy as np
 import pytest
-from lesson_run import learned, run
+from lesson_run import check_exercise, learned, run
 
 from course_utils import lessons
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = "03_quicknat_brain_structures"
-NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
-CELLS = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    names: dict = {"DROPOUT": 0.1}
-    for cell in ("imports", "dense", "se", "quicknat", "loss"):
-        exec(compile(CELLS[cell], cell, "exec"), names)
-    return names
+    cells = ("imports", "dense", "se", "quicknat", "loss")
+    return lessons.defined_by(LESSON, cells, {"DROPOUT": 0.1})
 
 
 @pytest.mark.parametrize("excite, expected", [(False, 3_515_411), (True, 3_549_467)])
@@ -83,17 +75,7 @@ def test_the_loss_uses_its_weights_and_is_least_at_the_truth(taught):
 
 @pytest.mark.parametrize("name", ["turn", "dice", "softmax", "rate", "missed"])
 def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
-    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
-        *definition, call = CELLS[cell].rstrip().split("\n")
-        names = dict(taught)
-        exec("\n".join(definition), names)
-        verdict = eval(call, names)
-        assert verdict.passed is passes, verdict
-
-
-def test_the_stored_run_kept_the_budget_of_the_sample_profile():
-    stored = lessons.measured()[LESSON]["sample"]
-    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+    check_exercise(LESSON, name, taught)
 
 
 @pytest.mark.parametrize("seed", [7, 2018])

@@ -3,32 +3,22 @@
 import os
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from lesson_run import learned, run
+from lesson_run import check_exercise, learned, run
 
 from course_utils import lessons
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = "04_unet_skin_lesions"
-NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
 SIDE = 32
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    names: dict = {"side": SIDE, "settings": {"encoder": "none", "encoder_width": 0.25}}
-    exec(compile(cells["imports"], "imports", "exec"), names)
-    only = cells["baseline"].split("\n\n\naverage")[0]
-    exec(compile(only, "baseline", "exec"), names)
-    building = ("unet-published", "dead-build", "network", "loss", "augment", "encoder")
-    for cell in (*building, "solution-mask"):
-        exec(compile(cells[cell].replace("checks.skin", "id or checks.skin"), cell, "exec"), names)
-    exec(compile(cells["views"], "views", "exec"), names)
-    return names
+    cells = ["imports", "baseline", "unet-published", "dead-build", "network", "loss", "augment"]
+    names = {"side": SIDE, "settings": {"encoder": "none", "encoder_width": 0.25}}
+    return lessons.defined_by(LESSON, [*cells, "encoder", "solution-mask", "views"], names)
 
 
 def disc(centre=(16, 16), radius=6.0) -> np.ndarray:
@@ -128,18 +118,7 @@ def test_without_network_the_encoder_is_an_untrained_one_and_one_line_says_so(
 
 @pytest.mark.parametrize("name", ["pairs", "jaccard", "head", "mask"])
 def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
-        *definition, call = cells[cell].rstrip().split("\n")
-        names = dict(taught)
-        exec("\n".join(definition), names)
-        verdict = eval(call, names)
-        assert verdict.passed is passes, verdict
-
-
-def test_the_stored_run_kept_the_budget_of_the_sample_profile():
-    stored = lessons.measured()[LESSON]["sample"]
-    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+    check_exercise(LESSON, name, taught)
 
 
 @pytest.mark.parametrize("seed", [7, 2018])

@@ -1,27 +1,19 @@
 """Lesson 5: the functions that the student builds, and what a run of the lesson ends with."""
 
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
-from lesson_run import learned, run
+from lesson_run import check_exercise, learned, run
 
 from course_utils import lessons
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = "05_unet_nuclei"
-NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    names: dict = {}
-    for cell in ("imports", "baseline", "prepare", "unet", "loss", "instances"):
-        exec(compile(cells[cell], cell, "exec"), names)
-    return names
+    cells = ("imports", "baseline", "prepare", "unet", "loss", "instances")
+    return lessons.defined_by(LESSON, cells)
 
 
 def discs(gap: int = 0, radius: int = 9) -> np.ndarray:
@@ -92,18 +84,7 @@ def test_the_loss_is_least_at_the_truth_and_finite_at_the_edges(taught):
 
 @pytest.mark.parametrize("name", ["ap", "resize", "steps", "seed", "markers"])
 def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
-        *definition, call = cells[cell].rstrip().split("\n")
-        names = dict(taught)
-        exec("\n".join(definition), names)
-        verdict = eval(call, names)
-        assert verdict.passed is passes, verdict
-
-
-def test_the_stored_run_kept_the_budget_of_the_sample_profile():
-    stored = lessons.measured()[LESSON]["sample"]
-    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+    check_exercise(LESSON, name, taught)
 
 
 @pytest.mark.parametrize("seed", [7, 2018])

@@ -1,29 +1,19 @@
 """Lesson 6: the functions that the student builds, and what a run of the lesson ends with."""
 
-from pathlib import Path
-
-import nbformat
 import numpy as np
 import pytest
-from lesson_run import learned, run
+from lesson_run import check_exercise, learned, run
 
 from course_utils import lessons
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = "06_ct_classification_3d"
-NOTEBOOK = ROOT / "notebooks" / f"{LESSON}.ipynb"
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    names: dict = {}
-    for cell in ("imports", "prepare-tutorial", "tutorial", "network", "feed"):
-        exec(compile(cells[cell], cell, "exec"), names)
-    lungs = cells["lungs"].split("\n\n\n")[0]
-    exec(compile(lungs, "lungs", "exec"), names)
-    return names
+    cells = ("imports", "prepare-tutorial", "tutorial", "network", "feed", "lungs")
+    return lessons.defined_by(LESSON, cells)
 
 
 def test_the_tutorials_network_has_its_published_size_and_shapes(taught):
@@ -74,20 +64,7 @@ def test_a_varied_volume_keeps_its_shape_and_range(taught):
 
 @pytest.mark.parametrize("name", ["hounsfield", "normalise", "rate", "ppv"])
 def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, name):
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    for cell, passes in ((f"exercise-{name}-cell", False), (f"solution-{name}", True)):
-        *definition, call = cells[cell].rstrip().split("\n")
-        names = dict(taught)
-        exec("\n".join(definition), names)
-        verdict = eval(call, names)
-        assert verdict.passed is passes, verdict
-
-
-def test_the_stored_run_kept_the_budget_of_the_sample_profile():
-    stored = lessons.measured().get(LESSON, {}).get("sample")
-    if stored is None:
-        pytest.skip("the lesson has not been timed on a machine of its own yet")
-    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+    check_exercise(LESSON, name, taught)
 
 
 @pytest.mark.parametrize("seed", [7, 2018])

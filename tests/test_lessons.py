@@ -126,6 +126,24 @@ def test_an_unknown_lesson_is_answered_with_the_nearest():
         lessons.get("05_unet_nucleii")
 
 
+@pytest.mark.parametrize("lesson", lessons.table())
+def test_the_stored_run_kept_the_budget_of_the_sample_profile(lesson):
+    stored = lessons.measured()[lesson]["sample"]
+    assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
+
+
+def test_only_the_definitions_of_a_cell_are_executed(monkeypatch):
+    cell = (
+        "import math\nwith open('absent') as file:\n    text = file.read()\n"
+        "WIDTH = 3\nbuilt = 1 / 0\ndef area():\n    return math.pi * WIDTH * scale\narea()"
+    )
+    monkeypatch.setattr(lessons, "sources", lambda lesson: {"build": cell})
+    names = lessons.defined_by("any", ["build"], {"scale": 2})
+    assert names["area"]() == pytest.approx(6 * 3.14159, abs=1e-3) and "built" not in names
+    with pytest.raises(ParameterError, match="did you mean build"):
+        lessons.defined_by("any", ["built"])
+
+
 def test_only_lessons_that_ended_well_are_recorded(monkeypatch, tmp_path):
     monkeypatch.setattr(lessons, "MEASURED", tmp_path / "measured.json")
     done = Outcome("05_unet_nuclei", "done", seconds=70.0, peak_rss_mb=900)
