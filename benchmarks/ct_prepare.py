@@ -13,41 +13,14 @@ timed in turn, and the ratio of each round is taken.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import time
-from pathlib import Path
 
-import nbformat
 import numpy as np
+from compare import paired, write
 from scipy import ndimage
 
-from course_utils import datasets, generators, runtime, samples
+from course_utils import datasets, generators, lessons, runtime, samples
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "06_ct_classification_3d.ipynb"
 SHAPE = (512, 512, 40)
-
-
-def seconds(work) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def paired(first, second, rounds: int) -> dict:
-    """Time two pieces of work in turn; return medians and the median of the ratios."""
-    first(), second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
-    ratios = sorted(a / b for a, b in pairs)
-    return {
-        "first_s": round(statistics.median(a for a, _ in pairs), 4),
-        "second_s": round(statistics.median(b for _, b in pairs), 4),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_min_max": [round(ratios[0], 3), round(ratios[-1], 3)],
-        "rounds": rounds,
-    }
 
 
 def published(volume: np.ndarray) -> np.ndarray:
@@ -84,19 +57,10 @@ def preparation(file: str | None, rounds: int) -> dict:
     }
 
 
-def taught() -> dict:
-    """Return the names that the lesson's building cells define."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    names: dict = {}
-    for cell in ("imports", "network", "feed"):
-        exec(compile(cells[cell], cell, "exec"), names)
-    return names
-
-
 def feed_against_memory(rounds: int, cases: int = 64) -> dict:
     import keras
 
-    names = taught()
+    names = lessons.defined_by("06_ct_classification_3d", ("imports", "network", "feed"))
     shape = (32, 36, 20)
     rng = np.random.default_rng(0)
     volumes = [rng.integers(0, 256, shape, np.uint8) for _ in range(cases)]
@@ -126,11 +90,7 @@ def main() -> None:
     result = preparation(chosen.file, chosen.rounds)
     result["epoch: feed / same arrays in memory"] = feed_against_memory(chosen.rounds)
     result["data"] = "given file" if chosen.file else "offline twin"
-    result["machine"] = f"{platform.machine()}, {runtime.device()}, {runtime.precision()}"
-    result["versions"] = runtime.versions()
-    text = json.dumps(result, indent=1)
-    (ROOT / "benchmarks" / "results" / "ct_prepare.json").write_text(text + "\n")
-    print(text)
+    write("ct_prepare", result)
 
 
 if __name__ == "__main__":

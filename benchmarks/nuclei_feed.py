@@ -11,52 +11,15 @@ goes to ``benchmarks/results/nuclei_feed.json`` with the machine and the version
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
+from compare import paired, write
 
-from course_utils import datasets, generators, runtime, samples
+from course_utils import datasets, generators, lessons, runtime, samples
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "05_unet_nuclei.ipynb"
 STEPS, BATCH, CROP = 32, 8, 128
-
-
-def taught() -> dict:
-    """Return the names that the lesson's building cells define."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    names: dict = {}
-    for cell in ("imports", "prepare", "unet", "loss"):
-        exec(compile(cells[cell], cell, "exec"), names)
-    feed_cell = cells["feed"].split("\n\n\n")[0]
-    exec(compile(feed_cell, "feed", "exec"), names)
-    return names
-
-
-def seconds(work) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def paired(first, second, rounds: int) -> dict:
-    """Time two pieces of work in turn; return medians and the median of the ratios."""
-    first(), second()
-    pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
-    ratios = sorted(a / b for a, b in pairs)
-    return {
-        "first_s": round(statistics.median(a for a, _ in pairs), 4),
-        "second_s": round(statistics.median(b for _, b in pairs), 4),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_min_max": [round(ratios[0], 3), round(ratios[-1], 3)],
-        "rounds": rounds,
-    }
 
 
 def feed_against_memory(names: dict, cases: dict, rounds: int) -> dict:
@@ -106,21 +69,16 @@ def main() -> None:
         case = datasets.read_nuclei(row)
         return case | {"image": generators.normalise(case["image"])}
 
+    names = lessons.defined_by("05_unet_nuclei", ("imports", "prepare", "unet", "loss", "feed"))
     with tempfile.TemporaryDirectory() as cache:
         cases = generators.pack(rows, read, Path(cache) / "packed", progress=False)
         result = {
-            "epoch: feed / same arrays in memory": feed_against_memory(
-                taught(), cases, chosen.rounds
-            ),
+            "epoch: feed / same arrays in memory": feed_against_memory(names, cases, chosen.rounds),
             "read an epoch: mask files / packed arrays": reading_again(rows, cases, chosen.rounds),
             "cases": len(rows),
             "data": "given folder" if chosen.folder else "offline twin",
-            "machine": f"{platform.machine()}, {runtime.device()}, {runtime.precision()}",
-            "versions": runtime.versions(),
         }
-    text = json.dumps(result, indent=1)
-    (ROOT / "benchmarks" / "results" / "nuclei_feed.json").write_text(text + "\n")
-    print(text)
+    write("nuclei_feed", result)
 
 
 if __name__ == "__main__":

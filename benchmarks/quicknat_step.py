@@ -3,33 +3,21 @@
     python benchmarks/quicknat_step.py [--threads N]
 
 The network and the loss are those of the lesson's notebook. Both loops see the same batches of
-slices at 1 mm (4 of 144 x 144 pixels, width 16). Alternated in one process, medians of steps.
+slices at 1 mm (4 of 144 x 144 pixels, width 16). They are timed in turn, and the ratio of each
+round is taken. The result goes to ``benchmarks/results/quicknat_step.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
-import time
-from pathlib import Path
 
-import nbformat
 import torch
+from compare import ratio, rounds_of, write
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-NOTEBOOK = ROOT / "notebooks" / "03_quicknat_brain_structures.ipynb"
+from course_utils import lessons
 
-
-def taught() -> dict:
-    """Return what the cells of the lesson define that build the network and the loss."""
-    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
-    names: dict = {}
-    for cell in ("imports", "dense", "se", "quicknat", "loss"):
-        exec(compile(cells[cell], cell, "exec"), names)
-    return names
+LESSON = "03_quicknat_brain_structures"
 
 
 def loop(names: dict, dtype, layout, batch: int, side: int, width: int):
@@ -53,7 +41,7 @@ def loop(names: dict, dtype, layout, batch: int, side: int, width: int):
 
 
 def main() -> None:
-    """Measure and print one line of JSON."""
+    """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=4)
@@ -62,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    names = taught()
+    names = lessons.defined_by(LESSON, ("imports", "dense", "se", "quicknat", "loss"))
     size = options.batch, options.side, options.width
     layouts = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
     loops = {
@@ -70,16 +58,14 @@ def main() -> None:
         for kind, dtype in (("float32", None), ("bfloat16", torch.bfloat16))
         for name, layout in layouts.items()
     }
-    times: dict[str, list[float]] = {name: [] for name in loops}
-    for turn in range(options.rounds + 1):
-        for name, step in loops.items():
-            began = time.perf_counter()
-            step()
-            if turn:
-                times[name].append(time.perf_counter() - began)
-    found = {name: round(1000 * statistics.median(of), 1) for name, of in times.items()}
-    ratio = found["float32 contiguous"] / found["bfloat16 channels last"]
-    print(json.dumps({**vars(options), "ms": found, "ratio": round(ratio, 2)}))
+    times = rounds_of(loops, options.rounds)
+    result = {
+        "step: float32 contiguous / bfloat16 channels last": ratio(
+            times["float32 contiguous"], times["bfloat16 channels last"]
+        ),
+        "ms": {name: round(1000 * statistics.median(of), 1) for name, of in times.items()},
+    }
+    write("quicknat_step", result | vars(options))
 
 
 if __name__ == "__main__":

@@ -12,20 +12,16 @@ are generated: eight photographs of 4288 x 2848 pixels. The result goes to
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from compare import paired, write
 from PIL import Image
 
-from course_utils import datasets, generators, runtime
+from course_utils import datasets, generators
 from course_utils.samples import skin, skin_drawing
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZE = 256
 SHAPE = (2848, 4288)
 
@@ -58,12 +54,6 @@ def packed(rows: list) -> None:
         )
 
 
-def seconds(work, rows: list) -> float:
-    began = time.perf_counter()
-    work(rows)
-    return time.perf_counter() - began
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -73,28 +63,14 @@ def main() -> None:
         folder = chosen.folder or photographs(Path(made))
         table = datasets.index("isic2017", folder)
         rows = [row for _, row in table.iterrows()]
-        pairs = [
-            (seconds(one_after_another, rows), seconds(packed, rows)) for _ in range(chosen.rounds)
-        ]
-    ratios = sorted(a / b for a, b in pairs)
+        timed = paired(lambda: one_after_another(rows), lambda: packed(rows), chosen.rounds)
     result = {
-        "read and resize one after another / decode and cache": {
-            "first_s": round(statistics.median(a for a, _ in pairs), 3),
-            "second_s": round(statistics.median(b for _, b in pairs), 3),
-            "ratio": round(statistics.median(ratios), 2),
-            "ratio_min_max": [round(ratios[0], 2), round(ratios[-1], 2)],
-            "rounds": chosen.rounds,
-        },
+        "read and resize one after another / decode and cache": timed,
         "cases": len(rows),
         "megapixels": round(float((table.height * table.width).mean()) / 1e6, 1),
         "data": "given folder" if chosen.folder else "generated photographs",
-        "machine": f"{platform.machine()}, {runtime.device()}",
-        "versions": runtime.versions(),
     }
-    text = json.dumps(result, indent=1)
-    name = "skin_decode_given.json" if chosen.folder else "skin_decode.json"
-    (ROOT / "benchmarks" / "results" / name).write_text(text + "\n")
-    print(text)
+    write("skin_decode_given" if chosen.folder else "skin_decode", result)
 
 
 if __name__ == "__main__":

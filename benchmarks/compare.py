@@ -1,0 +1,63 @@
+"""What every benchmark does alike: time work in turn, and write the result with its machine.
+
+Ratios, not seconds: what is compared runs in turn in one process, the ratio of each round is taken,
+and the median of the ratios is the result.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from course_utils import runtime
+
+RESULTS = Path(__file__).with_name("results")
+Work = Callable[[], object]
+
+
+def seconds(work: Work) -> float:
+    """Return the time that a piece of work takes, on the wall."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def rounds_of(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Run each piece of work once untimed, then all in turn; return the seconds of every round."""
+    for work in works.values():
+        work()
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return times
+
+
+def ratio(first: list[float], second: list[float]) -> dict:
+    """Return medians in seconds, and the median and the range of the ratios round by round."""
+    ratios = sorted(a / b for a, b in zip(first, second))
+    return {
+        "first_s": round(statistics.median(first), 4),
+        "second_s": round(statistics.median(second), 4),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_min_max": [round(ratios[0], 3), round(ratios[-1], 3)],
+        "rounds": len(ratios),
+    }
+
+
+def paired(first: Work, second: Work, rounds: int) -> dict:
+    """Time two pieces of work in turn; return `ratio` of their times."""
+    return ratio(*rounds_of({"first": first, "second": second}, rounds).values())
+
+
+def write(name: str, result: dict) -> None:
+    """Print a result and write it to ``results/<name>.json`` with the machine and the versions."""
+    machine = f"{platform.machine()}, {runtime.device()}, {runtime.precision()}"
+    whole = result | {"machine": machine, "versions": runtime.versions()}
+    text = json.dumps(whole, indent=1)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)
