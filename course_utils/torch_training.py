@@ -18,7 +18,7 @@ from typing import Any
 
 from .errors import ParameterError
 from .paths import atomic_write
-from .training import Line, _digest
+from .training import Line, digest
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -66,7 +66,7 @@ class TorchCheckpoint:
         self.folder, self.parts = Path(folder), dict(parts)
         self.monitor, self.sign = monitor, 1 if mode == "min" else -1
         shapes = [list(one.shape) for one in parts["network"].state_dict().values()]
-        self.key = _digest([shapes, monitor, mode, key])
+        self.key = digest([shapes, monitor, mode, key])
         self.epoch, self.best, self.best_epoch = 0, None, None
         self.history: dict[str, list[float]] = {}
         self._restore()

@@ -79,7 +79,7 @@ class Checkpoint:
         self.monitor, self.sign = monitor, 1 if mode == "min" else -1
         self.data, self.patience, self.keep = data, patience, keep
         shapes = [list(weight.shape) for weight in model.weights]  # names count up in a kernel
-        self.key = _digest([shapes, monitor, mode, key])
+        self.key = digest([shapes, monitor, mode, key])
         self.state: dict[str, Any] = self._fresh()
 
     def _fresh(self) -> dict[str, Any]:
@@ -284,6 +284,6 @@ def out_of_memory(error: BaseException | str) -> str:
     )
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
-from .masks import _masks
+from .masks import checked_masks
 
 
 def boundary(mask: ArrayLike) -> np.ndarray:
@@ -108,7 +108,7 @@ def _distances(truth: ArrayLike, prediction: ArrayLike):
     """
     from scipy.ndimage import distance_transform_edt
 
-    truth, prediction = _masks(truth, prediction)
+    truth, prediction = checked_masks(truth, prediction)
     edges = boundary(truth), boundary(prediction)
     if not (edges[0].any() and edges[1].any()):
         return None, 0.0 if not (edges[0].any() or edges[1].any()) else float(

@@ -35,7 +35,7 @@ def dice(truth: ArrayLike, prediction: ArrayLike) -> float:
     >>> round(dice([1, 1, 0, 0], [1, 0, 0, 0]), 3)
     0.667
     """
-    truth, prediction = _masks(truth, prediction)
+    truth, prediction = checked_masks(truth, prediction)
     both = np.count_nonzero(truth & prediction)
     total = np.count_nonzero(truth) + np.count_nonzero(prediction)
     return float(2 * both / total) if total else 1.0
@@ -68,7 +68,7 @@ def iou(truth: ArrayLike, prediction: ArrayLike) -> float:
     >>> iou([1, 1, 0, 0], [1, 0, 0, 0])
     0.5
     """
-    truth, prediction = _masks(truth, prediction)
+    truth, prediction = checked_masks(truth, prediction)
     union = np.count_nonzero(truth | prediction)
     return float(np.count_nonzero(truth & prediction) / union) if union else 1.0
 
@@ -136,11 +136,11 @@ def pixel_accuracy(truth: ArrayLike, prediction: ArrayLike) -> float:
     >>> pixel_accuracy([1, 0, 0, 0], [0, 0, 0, 0])
     0.75
     """
-    truth, prediction = _masks(truth, prediction)
+    truth, prediction = checked_masks(truth, prediction)
     return float(np.mean(truth == prediction)) if truth.size else 1.0
 
 
-def _masks(truth: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def checked_masks(truth: ArrayLike, prediction: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     same_shape(truth, prediction)
     return _as_mask(truth, "truth"), _as_mask(prediction, "prediction")

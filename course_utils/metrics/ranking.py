@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
 from .masks import within_unit
-from .uncertainty import Interval, _expanded_quantiles, _values_and_codes
+from .uncertainty import Interval, expanded_quantiles, values_and_codes
 
 RESAMPLES = 2000
 
@@ -362,9 +362,11 @@ def auc_interval(
     0.833 (0.236 to 1.000)
     """
     truth, score = _both_classes(truth, score)
-    weights, groups_found = _resampled_weights(truth, score, groups, n, seed)
-    values = _weighted_auc(truth, score, weights)
-    return _interval(auc(truth, score), values, len(truth), groups_found, level)
+
+    def resampled(weights: np.ndarray) -> np.ndarray:
+        return _weighted_auc(truth, score, weights)
+
+    return _over_groups(auc(truth, score), resampled, truth, groups, n, level, seed)
 
 
 def paired_auc_gain(
@@ -392,10 +394,12 @@ def paired_auc_gain(
     """
     truth, ours = _both_classes(truth, ours)
     _, baseline = _both_classes(truth, baseline)
-    weights, groups_found = _resampled_weights(truth, ours, groups, n, seed)
-    values = _weighted_auc(truth, ours, weights) - _weighted_auc(truth, baseline, weights)
+
+    def resampled(weights: np.ndarray) -> np.ndarray:
+        return _weighted_auc(truth, ours, weights) - _weighted_auc(truth, baseline, weights)
+
     value = auc(truth, ours) - auc(truth, baseline)
-    return _interval(value, values, len(truth), groups_found, level)
+    return _over_groups(value, resampled, truth, groups, n, level, seed)
 
 
 def score_interval(
@@ -423,11 +427,12 @@ def score_interval(
         As `auc_interval`.
     """
     truth, score = _both_classes(truth, score)
-    weights, groups_found = _resampled_weights(truth, score, groups, n, seed)
-    values = np.array(
-        [statistic(np.repeat(truth, row), np.repeat(score, row)) for row in weights.astype(int)]
-    )
-    return _interval(statistic(truth, score), values, len(truth), groups_found, level)
+
+    def resampled(weights: np.ndarray) -> list[float]:
+        times = weights.astype(int)
+        return [statistic(np.repeat(truth, row), np.repeat(score, row)) for row in times]
+
+    return _over_groups(statistic(truth, score), resampled, truth, groups, n, level, seed)
 
 
 def roc_band(
@@ -453,7 +458,7 @@ def roc_band(
     """
     truth, score = _both_classes(truth, score)
     grid = np.linspace(0, 1, 101) if points is None else np.asarray(points, float)
-    weights, groups_found = _resampled_weights(truth, score, groups, n, seed)
+    weights, groups_found = _resampled_weights(truth, groups, n, seed)
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
     curves = np.empty((len(weights), len(grid)))
@@ -518,10 +523,10 @@ def _weighted_auc(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> 
 
 
 def _resampled_weights(
-    truth: np.ndarray, score: np.ndarray, groups: ArrayLike | None, n: int, seed: int
+    truth: np.ndarray, groups: ArrayLike | None, n: int, seed: int
 ) -> tuple[np.ndarray, int]:
     """Return how often each resample holds each case, both classes in each; and the groups."""
-    _, codes = _values_and_codes(score, groups)
+    _, codes = values_and_codes(truth, groups)
     count = int(codes.max()) + 1
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), size=n)[:, codes].astype(float)
@@ -531,11 +536,21 @@ def _resampled_weights(
 
 def _quantiles(groups: int, level: float) -> tuple[float, float]:
     within_unit("level", level)
-    return _expanded_quantiles(groups, level)
+    return expanded_quantiles(groups, level)
 
 
-def _interval(value: float, resampled: np.ndarray, n: int, groups: int, level: float) -> Interval:
-    if groups < 2 or not len(resampled):
-        return Interval(value, np.nan, np.nan, n, groups)
-    low, high = np.quantile(resampled, _quantiles(groups, level))
-    return Interval(value, float(low), float(high), n, groups)
+def _over_groups(
+    value: float,
+    resampled: Callable[[np.ndarray], ArrayLike],
+    truth: np.ndarray,
+    groups: ArrayLike | None,
+    n: int,
+    level: float,
+    seed: int,
+) -> Interval:
+    """Return a statistic with its interval; ``resampled`` gives it for every row of weights."""
+    weights, count = _resampled_weights(truth, groups, n, seed)
+    if count < 2 or not len(weights):
+        return Interval(value, np.nan, np.nan, len(truth), count)
+    low, high = np.quantile(resampled(weights), _quantiles(count, level))
+    return Interval(value, float(low), float(high), len(truth), count)

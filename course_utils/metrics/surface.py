@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
-from .masks import _masks
+from .masks import checked_masks
 
 
 def surface_distances(
@@ -37,7 +37,7 @@ def surface_distances(
     ParameterError
         When the shapes differ, an array is no mask or empty, or the spacing does not fit.
     """
-    truth, prediction = _masks(truth, prediction)
+    truth, prediction = checked_masks(truth, prediction)
     spacing = _spacing(spacing, truth.ndim)
     if not (truth.any() and prediction.any()):
         raise ParameterError(
@@ -134,7 +134,7 @@ def _empty_case(
     truth: ArrayLike, prediction: ArrayLike, spacing: float | Sequence[float]
 ) -> float | None:
     """Return the distance when a mask is empty, None when neither is."""
-    truth, prediction = _masks(truth, prediction)
+    truth, prediction = checked_masks(truth, prediction)
     if truth.any() and prediction.any():
         return None
     if truth.any() == prediction.any():

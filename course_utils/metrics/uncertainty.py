@@ -105,7 +105,7 @@ def bootstrap(
     >>> print(bootstrap([0.7, 0.8, 0.9, 0.6, 0.75, 0.85], groups=[1, 1, 2, 3, 4, 5]))
     0.767 (0.648 to 0.890)
     """
-    values, codes = _values_and_codes(values, groups)
+    values, codes = values_and_codes(values, groups)
     within_unit("level", level)
     sizes = np.bincount(codes)
     value = float(statistic(values))
@@ -117,7 +117,7 @@ def bootstrap(
         resampled = (times @ np.bincount(codes, weights=values)) / (times @ sizes)
     else:
         resampled = [statistic(np.repeat(values, drawn[codes])) for drawn in times]
-    low, high = np.quantile(resampled, _expanded_quantiles(len(sizes), level))
+    low, high = np.quantile(resampled, expanded_quantiles(len(sizes), level))
     return Interval(value, float(low), float(high), len(values), len(sizes))
 
 
@@ -166,7 +166,7 @@ def paired_bootstrap(
     return bootstrap(a - b, groups, n=n, level=level, seed=seed)
 
 
-def _values_and_codes(values: ArrayLike, groups: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+def values_and_codes(values: ArrayLike, groups: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the values and the number 0, 1, ... of each value's group, both checked."""
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
@@ -185,7 +185,7 @@ def _values_and_codes(values: ArrayLike, groups: ArrayLike | None) -> tuple[np.n
     return values, codes
 
 
-def _expanded_quantiles(n_groups: int, level: float) -> tuple[float, float]:
+def expanded_quantiles(n_groups: int, level: float) -> tuple[float, float]:
     """Return the two quantiles, moved outwards for few groups (Hesterberg 2015)."""
     from scipy.special import ndtr, stdtrit
 

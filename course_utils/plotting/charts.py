@@ -44,7 +44,7 @@ SCORE_NAMES = {
 """Names of ``metrics.json`` as a reader should see them."""
 
 
-def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.8)) -> Axes:
+def open_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.8)) -> Axes:
     """Return the axes, or new ones, with the frame open above and to the right."""
     if ax is None:
         _, ax = plt.subplots(figsize=size, layout="constrained")
@@ -52,7 +52,7 @@ def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.8)) -> Axes:
     return ax
 
 
-def _style(i: int) -> dict[str, Any]:
+def series_style(i: int) -> dict[str, Any]:
     """Return colour, marker and line style of the i-th series."""
     return {
         "color": SERIES[i % len(SERIES)],
@@ -94,11 +94,11 @@ def curves(
             raise ParameterError(
                 f"the history has no {name!r}, found {', '.join(sorted(numbers))}: pick one of them"
             )
-    ax = _axes(ax)
+    ax = open_axes(ax)
     for i, name in enumerate(drawn):
         epochs = np.arange(1, len(numbers[name]) + 1)
         label = "validation" if name.startswith("val_") else "training"
-        ax.plot(epochs, numbers[name], **_style(i) | {"markersize": 3.5}, label=label)
+        ax.plot(epochs, numbers[name], **series_style(i) | {"markersize": 3.5}, label=label)
     _mark_best(ax, np.asarray(numbers[best], dtype=float), best)
     ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -136,11 +136,11 @@ def ap_curve(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax)
+    ax = open_axes(ax)
     for i, (name, values) in enumerate(methods.items()):
         mean = np.atleast_2d(np.asarray(values, dtype=float)).mean(axis=0)
         label = f"{name} (mean {mean.mean():.3f})"
-        ax.plot(thresholds, mean, **_style(i), markersize=5, label=label)
+        ax.plot(thresholds, mean, **series_style(i), markersize=5, label=label)
     ax.set(xlabel="IoU a match has to exceed", ylabel="AP = TP / (TP + FP + FN)", ylim=(0, 1.02))
     ax.set_title(title, fontsize=11)
     ax.grid(axis="y", color="0.9")
@@ -176,16 +176,16 @@ def bland_altman(
     clinical measurement", The Lancet 327, 1986: limits are mean +- 1.96 standard deviations.
     """
     truth, prediction = np.asarray(truth, dtype=float), np.asarray(prediction, dtype=float)
-    ax = _axes(ax)
+    ax = open_axes(ax)
     middle, difference = (truth + prediction) / 2, prediction - truth
     kinds = np.full(len(truth), "images") if kinds is None else np.asarray(kinds)
     for i, kind in enumerate(dict.fromkeys(kinds.tolist())):
         which = kinds == kind
-        how = _style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
+        how = series_style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
         ax.plot(middle[which], difference[which], **how, label=f"{kind} ({which.sum()})")
     _agreement_lines(ax, difference)
     if middle.min() > 0 and middle.max() > 20 * middle.min():
-        _log_ticks(ax)
+        log_ticks(ax)
     ax.set(xlabel="mean of true and predicted count", ylabel="predicted - true count")
     ax.set_title(title, fontsize=11)
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
@@ -210,7 +210,7 @@ def _agreement_lines(ax: Axes, difference: np.ndarray) -> None:
         )
 
 
-def _log_ticks(ax: Axes) -> None:
+def log_ticks(ax: Axes) -> None:
     """Make the x axis logarithmic with plain numbers at 1, 2, 5, 10, 20, ..."""
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
@@ -243,17 +243,17 @@ def spread(
     """
     values, kinds = np.asarray(values, dtype=float), np.asarray(kinds)
     rows = list(dict.fromkeys(kinds.tolist()))
-    ax = _axes(ax, (6.4, 1.3 + 0.55 * len(rows)))
+    ax = open_axes(ax, (6.4, 1.3 + 0.55 * len(rows)))
     rng = np.random.default_rng(0)  # jitter only
     for i, kind in enumerate(rows):
         which = values[kinds == kind]
-        how = _style(i) | {"linestyle": "none", "alpha": 0.5, "markersize": 4}
+        how = series_style(i) | {"linestyle": "none", "alpha": 0.5, "markersize": 4}
         ax.plot(which, i + rng.uniform(-0.22, 0.22, len(which)), **how)
         ax.plot([np.median(which)] * 2, [i - 0.34, i + 0.34], color="black", linewidth=2)
     ax.set_yticks(range(len(rows)), [f"{kind} ({np.sum(kinds == kind)})" for kind in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     if log:
-        _log_ticks(ax)
+        log_ticks(ax)
     ax.set(xlabel=f"{xlabel} (bar: median)")
     ax.set_title(title, fontsize=11)
     return ax
@@ -276,9 +276,9 @@ def intervals(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax, (6.4, 1.2 + 0.38 * len(methods)))
+    ax = open_axes(ax, (6.4, 1.2 + 0.38 * len(methods)))
     for i, found in enumerate(methods.values()):
-        how = _style(i) | {"linestyle": "-", "markersize": 7}
+        how = series_style(i) | {"linestyle": "-", "markersize": 7}
         ax.plot([found.low, found.high], [i, i], color=how["color"], linewidth=2)
         ax.plot(found.value, i, **how)
         ax.annotate(

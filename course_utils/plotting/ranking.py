@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
 from ..metrics import ranking
-from .charts import _axes, _style
+from .charts import open_axes, series_style
 from .display import OKABE_ITO
 
 SQUARE = (4.6, 4.2)  # inches
@@ -39,11 +39,11 @@ def roc(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax, SQUARE)
+    ax = open_axes(ax, SQUARE)
     for i, (name, score) in enumerate(scores.items()):
         curve = ranking.roc_curve(truth, score)
         label = f"{name}: AUC {ranking.auc(truth, score):.3f}"
-        how = _style(i) | {"marker": ""}
+        how = series_style(i) | {"marker": ""}
         ax.plot(curve.x, curve.y, **how, linewidth=1.8, label=label)
         if i == 0:
             x, low, high = ranking.roc_band(truth, score, groups)
@@ -73,11 +73,11 @@ def precision_recall(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax, SQUARE)
+    ax = open_axes(ax, SQUARE)
     for i, (name, score) in enumerate(scores.items()):
         curve = ranking.precision_recall_curve(truth, score)
         label = f"{name}: AP {ranking.average_precision(truth, score):.3f}"
-        how = _style(i) | {"marker": ""}
+        how = series_style(i) | {"marker": ""}
         ax.step(curve.x, curve.y, where="post", **how, linewidth=1.8, label=label)
     share = float(np.mean(truth))
     ax.axhline(share, color="0.7", linewidth=1, linestyle=":", label=f"chance: {share:.3f}")
@@ -109,10 +109,10 @@ def reliability(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax, SQUARE)
+    ax = open_axes(ax, SQUARE)
     ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, linestyle=":", label="as it should be")
     for i, (name, found) in enumerate(diagrams.items()):
-        how = _style(i)
+        how = series_style(i)
         ax.plot(found.predicted, found.observed, **how | {"marker": ""}, linewidth=1.2)
         sizes = 15 + 160 * found.count / found.count.sum()
         look = {"color": how["color"], "marker": how["marker"], "alpha": 0.8}
@@ -145,7 +145,7 @@ def score_histogram(
     matplotlib.axes.Axes
     """
     truth, probability = np.asarray(truth, bool), np.asarray(probability, float)
-    ax = _axes(ax)
+    ax = open_axes(ax)
     edges = np.linspace(0, 1, 21)
     looks = (
         {"color": OKABE_ITO["sky"], "hatch": ""},
@@ -197,7 +197,7 @@ def heat_overlay(
         raise ParameterError(
             f"image, heat and mask need one shape (y, x), found {sorted(shapes)}: resize the heat"
         )
-    ax = _axes(ax, (3.4, 3.4))
+    ax = open_axes(ax, (3.4, 3.4))
     high = max(float(heat.max()), 1e-12)
     ax.imshow(image, cmap="gray")
     ax.imshow(heat / high, cmap="inferno", alpha=0.65 * np.clip(heat / high, 0, 1), vmin=0, vmax=1)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ..metrics.selective import RiskCoverage
-from .charts import _axes, _log_ticks, _style
+from .charts import log_ticks, open_axes, series_style
 from .display import OKABE_ITO, WIDTH
 from .images import displayable
 
@@ -113,11 +113,11 @@ def dice_against_size(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax)
+    ax = open_axes(ax)
     for i, (name, values) in enumerate(methods.items()):
-        how = _style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
+        how = series_style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
         ax.plot(sizes, values, **how, label=name)
-    _log_ticks(ax)
+    log_ticks(ax)
     ax.set(xlabel=xlabel, ylabel="Dice", ylim=(-0.03, 1.03))
     ax.set_title(title, fontsize=11)
     ax.grid(axis="y", color="0.9")
@@ -143,9 +143,9 @@ def risk_coverage(
     -------
     matplotlib.axes.Axes
     """
-    ax = _axes(ax)
+    ax = open_axes(ax)
     for i, (name, found) in enumerate(doubts.items()):
-        how = _style(i) | {"marker": ""}
+        how = series_style(i) | {"marker": ""}
         ax.plot(100 * found.coverage, found.risk, **how, label=f"{name} (area {found.area:.3f})")
     whole = next(iter(doubts.values()))
     ax.axhline(whole.risk[-1], color="0.6", linewidth=1, label="no doubt at all: the mean risk")

@@ -155,7 +155,7 @@ def subject(seed: int | Sequence[int], spacing: int = 2, strength: float = 1.0) 
         raise ParameterError(f"strength must lie between 0 and 2, found {strength!r}: pass 1")
     maps, affine = template(spacing)
     rng = np.random.default_rng(seed)
-    maps = _deform(maps, affine, rng, strength) if strength else maps
+    maps = deform(maps, affine, rng, strength) if strength else maps
     tissues = np.clip(maps, 0, 1)
     tissues /= np.maximum(tissues.sum(0), 1)
     return Subject(label_map(tissues), tissues, affine.copy())
@@ -183,7 +183,7 @@ def label_map(tissues: np.ndarray) -> np.ndarray:
     return whole.argmax(0).astype(np.uint8)
 
 
-def _deform(
+def deform(
     maps: np.ndarray, affine: np.ndarray, rng: np.random.Generator, strength: float
 ) -> np.ndarray:
     """Move the maps by an affine and an elastic transform drawn from ``rng``."""

@@ -151,7 +151,7 @@ def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     corner = affine[:3, 3].reshape(3, 1, 1, 1)
     place = (SPACING * np.indices(maps.shape[1:]) + corner).astype(np.float32)
     person = np.random.default_rng([seed, SECOND.get(name, name), 0])
-    place = brain._deform(place, affine, person, 0.8)
+    place = brain.deform(place, affine, person, 0.8)
     pose = np.random.default_rng([seed, name, 1])
     turn = torchio.Affine((1, 1, 1), tuple(pose.uniform(-3, 3, 3)), tuple(pose.uniform(-2, 2, 3)))
     with torch.random.fork_rng():
