@@ -29,3 +29,7 @@ class NotebookError(CourseError):
 
 class LessonFailed(CourseError):
     """A lesson was run and ended with an error; the command line exits with 1."""
+
+
+class Stopped(CourseError):
+    """Ctrl-C; the command line exits with 130, as the shell expects."""

@@ -1,4 +1,4 @@
-"""One lesson, run once: papermill in a process of its own, watched from here.
+"""One lesson, run once: in a process of its own (`worker`), watched from here.
 
 The process gives its kernel a clean environment and this interpreter, whatever kernels the machine
 has registered. What it has to say comes back as lines of JSON on its standard output.
@@ -12,15 +12,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import nbformat
-
-from .training import STATIC, out_of_memory
+from .training import STATIC
 
 KERNEL = "python3"
 THREADS = (
@@ -40,6 +38,8 @@ class Job:
     parameters: dict[str, Any] = field(default_factory=dict)
     threads: int = 0  # 0: as many as the libraries choose
     environment: dict[str, str] = field(default_factory=dict)
+    max_seconds: float = 0.0  # 0: as long as it takes
+    max_rss_mb: float = 0.0  # 0: as much memory as there is
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Outcome:
     """How a run ended; times in seconds, memory in MiB over the kernel and all it started."""
 
     lesson: str
-    status: str = "failed"  # "done", "failed" or "stopped"
+    status: str = "failed"  # "done", "failed", "stopped", "out of time" or "out of memory"
     seconds: float = 0.0
     peak_rss_mb: float = 0.0
     cells: int = 0
@@ -57,7 +57,7 @@ class Outcome:
 
 
 Report = Callable[[int, int], None]  # which cell runs, of how many
-_running: set[subprocess.Popen] = set()
+_running: dict[subprocess.Popen, str] = {}  # each with the target of its job
 
 
 def execute(job: Job, report: Report | None = None) -> Outcome:
@@ -71,25 +71,33 @@ def execute(job: Job, report: Report | None = None) -> Outcome:
     report
         Called with the number of the cell that starts and the number of cells.
     """
-    command = [sys.executable, "-m", "course_utils.execution"]
+    command = [sys.executable, "-m", "course_utils.worker"]
     with tempfile.TemporaryDirectory() as kernels:
         _write_kernel(Path(kernels))
         process = subprocess.Popen(
             command, env=_environment(job, kernels), text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends that one
         )  # fmt: skip
-        _running.add(process)
+        _running[process] = job.target
         try:
             return _follow(process, job, report)
         finally:
             _stop(process)
-            _running.discard(process)
+            del _running[process]
 
 
-def stop_all() -> None:
-    """End every lesson that this process has started, and the kernels of all of them."""
-    for process in tuple(_running):
-        _stop(process)
+def stop(targets: Iterable[str] | None = None) -> None:
+    """End lessons that this process has started, and their kernels.
+
+    Parameters
+    ----------
+    targets
+        The targets of their jobs; None means all.
+    """
+    for process, target in tuple(_running.items()):
+        if targets is None or target in targets:
+            _stop(process)
 
 
 def _follow(process: subprocess.Popen, job: Job, report: Report | None) -> Outcome:
@@ -97,8 +105,9 @@ def _follow(process: subprocess.Popen, job: Job, report: Report | None) -> Outco
     errors: list[str] = []
     reader = threading.Thread(target=lambda: errors.extend(process.stderr), daemon=True)
     reader.start()
-    process.stdin.write(json.dumps(asdict(job)))
-    process.stdin.close()
+    with suppress(BrokenPipeError):  # it was stopped before it had begun
+        process.stdin.write(json.dumps(asdict(job)))
+        process.stdin.close()
     for line in process.stdout:
         message = json.loads(line)
         if "cell" in message and report:
@@ -113,18 +122,19 @@ def _follow(process: subprocess.Popen, job: Job, report: Report | None) -> Outco
 
 def _stop(process: subprocess.Popen) -> None:
     """End the process and the kernel that it started, if they are still there."""
+    end_children(process.pid)
+    process.kill()
+    process.wait()
+
+
+def end_children(pid: int) -> None:
+    """End every process that another one has started, and what those started in turn."""
     import psutil
 
-    try:
-        family = [*psutil.Process(process.pid).children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        family = []
-    for member in family:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def _write_kernel(folder: Path) -> None:
@@ -158,99 +168,3 @@ def _environment(job: Job, kernels: str) -> dict[str, str]:
     if job.threads:
         env |= dict.fromkeys(THREADS, str(job.threads))
     return env | job.environment
-
-
-def _work(job: Job, say: Callable[..., None]) -> Outcome:
-    """Execute the notebook in this process and describe how it went (runs in the worker)."""
-    outcome, began = Outcome(job.lesson), time.monotonic()
-    with _Memory() as memory:
-        _run_papermill(job, outcome, say)
-    outcome.seconds = round(time.monotonic() - began, 1)
-    outcome.peak_rss_mb = round(memory.peak_mb)
-    advice = out_of_memory(outcome.error)
-    outcome.error += f" ({advice})" if advice else ""
-    if Path(job.target).is_file():
-        cells = nbformat.read(job.target, as_version=4).cells
-        outcome.cells = len(cells)
-        outcome.slowest_cell_seconds = round(max(map(_duration, cells), default=0.0), 1)
-    return outcome
-
-
-def _run_papermill(job: Job, outcome: Outcome, say: Callable[..., None]) -> None:
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    try:
-        papermill.execute_notebook(
-            job.source, job.target, job.parameters, kernel_name=KERNEL, language="python",
-            progress_bar=False, on_cell_start=_starts(job, say),
-        )  # fmt: skip
-        outcome.status = "done"
-    except papermill.PapermillExecutionError as error:
-        outcome.failing_cell = error.source
-        outcome.error = f"{error.ename}: {error.evalue}".strip()
-    except DeadKernelError:
-        outcome.error = "the kernel died: it was killed, most often because memory ran out"
-
-
-def _duration(cell) -> float:
-    return cell.metadata.get("papermill", {}).get("duration") or 0.0
-
-
-def _starts(job: Job, say: Callable[..., None]) -> Callable:
-    """Return the hook that says which cell starts; papermill adds one cell for parameters."""
-    cells = len(nbformat.read(job.source, as_version=4).cells) + bool(job.parameters)
-    return lambda cell, cell_index: say(cell=cell_index + 1, cells=cells)
-
-
-class _Memory:
-    """Watches, from a thread, the memory of everything that this process has started."""
-
-    def __init__(self, every: float = 0.2):
-        self.every, self.peak_mb = every, 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        import psutil
-
-        me = psutil.Process()
-        while not self._over.wait(self.every):
-            held = 0
-            for child in me.children(recursive=True):
-                try:
-                    held += child.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak_mb = max(self.peak_mb, held / 2**20)
-
-
-def _end_with(parent: int, every: float = 1.0) -> None:
-    """End this process when the one that started it is gone; its kernel notices and ends too."""
-    while os.getppid() == parent:
-        time.sleep(every)
-    os._exit(1)
-
-
-def _main() -> None:
-    """Run the job read from standard input; say how it goes on what was standard output."""
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # the kernel inherits standard output and may print there: keep it apart
-
-    def say(**message: Any) -> None:
-        print(json.dumps(message), file=channel, flush=True)
-
-    say(outcome=asdict(_work(Job(**json.load(sys.stdin)), say)))
-
-
-if __name__ == "__main__":
-    _main()

@@ -12,21 +12,21 @@ import functools
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from . import paths
+from . import comparison, paths
 from .errors import CourseError, ParameterError
 from .execution import Outcome
 from .parameters import PROFILES, nearest
 
 TABLE = Path(__file__).with_name("lessons.yml")
 MEASURED = Path(__file__).with_name("measured.json")
-Measures = dict[str, float]  # "seconds" and "peak_rss_mb"
+Measures = dict[str, Any]  # "seconds", "peak_rss_mb" and what `comparison.kept` returns
 MEANT_FOR = {
     "sample": "offline twin",
     "cpu": "real images, a part of them",
@@ -131,7 +131,7 @@ def _defines(statement: ast.stmt) -> bool:
 
 
 def measured() -> dict[str, dict[str, Measures]]:
-    """Return lesson -> profile -> ``seconds`` and ``peak_rss_mb``, as they were last measured."""
+    """Return lesson -> profile -> what was measured of its last stored run."""
     return json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.is_file() else {}
 
 
@@ -352,17 +352,29 @@ def _wanted(lesson: Lesson) -> str:
     return "\n".join(lines)
 
 
-def with_outcome(profile: str, outcome: Outcome) -> dict[str, dict[str, Measures]]:
-    """Return `measured` with time and memory of one more lesson that ended well."""
+def with_outcome(
+    profile: str, outcome: Outcome, results: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Measures]]:
+    """Return `measured` with one more lesson that ended well.
+
+    Parameters
+    ----------
+    profile
+        With which it ran.
+    outcome
+        Gives time and memory.
+    results
+        What it wrote as ``metrics.json``, for later runs to be held against.
+    """
     found = measured()
     measures = {"seconds": outcome.seconds, "peak_rss_mb": outcome.peak_rss_mb}
-    found.setdefault(outcome.lesson, {})[profile] = measures
+    results = comparison.kept(results) if results else {}
+    found.setdefault(outcome.lesson, {})[profile] = measures | results
     return found
 
 
-def record(profile: str, outcomes: Iterable[Outcome]) -> None:
-    """Keep time and memory of the lessons that ended well in ``measured.json``."""
-    for outcome in outcomes:
-        if outcome.status == "done" and outcome.lesson in table():
-            text = json.dumps(with_outcome(profile, outcome), indent=1, sort_keys=True)
-            paths.atomic_write(MEASURED, text + "\n")
+def record(profile: str, outcome: Outcome, results: Mapping[str, Any] | None = None) -> None:
+    """Keep in ``measured.json`` what a lesson took and reached, if it ended well."""
+    if outcome.status == "done" and outcome.lesson in table():
+        kept = with_outcome(profile, outcome, results)
+        paths.atomic_write(MEASURED, json.dumps(kept, indent=1, sort_keys=True) + "\n")

@@ -17,21 +17,24 @@ from typing import Any
 
 import nbformat
 
+from . import comparison, lessons
+from .comparison import LESS_IS_BETTER
 from .errors import ParameterError
 from .paths import atomic_write
-from .runs import METRICS, NOTEBOOK, RECORD
+from .records import FIGURES, NOTEBOOK, RECORD, results
 from .runtime import minutes
 
 PAGE, SUMMARY = "report.html", "summary.json"
+MARK = '<span class="worse" title="worse than the stored run">▼</span>'
 
 
 def collect(folder: Path) -> list[dict[str, Any]]:
-    """Return one entry a lesson, in order: its outcome, parameters and, if written, its metrics.
+    """Return one entry a lesson, in order: outcome, parameters, metrics, and the stored run.
 
     Parameters
     ----------
     folder
-        The folder of a batch.
+        The folder of a batch; in one of a sweep each set of parameters has a folder of its own.
 
     Raises
     ------
@@ -42,14 +45,23 @@ def collect(folder: Path) -> list[dict[str, Any]]:
         raise ParameterError(
             f"expected the folder of a run, found no folder {folder}: run one first"
         )
-    return [_entry(path.parent) for path in sorted(folder.glob(f"*/{RECORD}"))]
+    records = sorted([*folder.glob(f"*/{RECORD}"), *folder.glob(f"*/*/{RECORD}")])
+    return [_entry(path.parent, path.parent.relative_to(folder).as_posix()) for path in records]
 
 
-def _entry(folder: Path) -> dict[str, Any]:
+def _entry(folder: Path, name: str) -> dict[str, Any]:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    metrics = folder / METRICS
-    found = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else None
-    return {**record["outcome"], "parameters": record["parameters"], "results": found}
+    entry = {
+        **record["outcome"],
+        "name": name,
+        "parameters": record["parameters"],
+        "results": results(folder),
+    }
+    profile = entry["parameters"].get("PROFILE", "sample")
+    stored = lessons.measured().get(entry["lesson"], {}).get(profile)
+    found = comparison.changes(entry, stored)
+    regressions = [change.name for change in found if change.worse]
+    return {**entry, "stored": stored if found else None, "regressions": regressions}
 
 
 def write(folder: Path) -> Path:
@@ -65,9 +77,10 @@ def write(folder: Path) -> Path:
 def page(folder: Path, entries: list[dict[str, Any]]) -> str:
     """Return the page as HTML; the figures are read from the folder and put into it."""
     template = importlib.resources.files(__package__).joinpath("report.html")
-    sections = [_section(folder / entry["lesson"], entry) for entry in entries]
+    sections = [_section(folder / entry["name"], entry) for entry in entries]
     return Template(template.read_text(encoding="utf-8")).substitute(
         overview=_overview(entries),
+        count=_count(entries),
         lessons="\n".join(sections) or "<p>No lesson has ended yet.</p>",
     )
 
@@ -86,31 +99,53 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f'<div class="scroll"><table>{body}</table></div>'
 
 
+def _count(entries: list[dict[str, Any]]) -> str:
+    done = sum(entry["status"] == "done" for entry in entries)
+    worse = sum(bool(entry["regressions"]) for entry in entries)
+    text = f"{done} of {len(entries)} lessons done"
+    return f"{text}, {worse} worse than its stored run {MARK}" if worse else text
+
+
 def _overview(entries: list[dict[str, Any]]) -> str:
     rows = [
         [
-            f'<a href="#{_text(entry["lesson"])}">{_text(entry["lesson"])}</a>',
+            f'<a href="#{_text(entry["name"])}">{_text(entry["name"])}</a>',
             _status(entry["status"]),
             _text(entry["parameters"].get("PROFILE", "–")),
             minutes(entry["seconds"]),
             f"{entry['peak_rss_mb'] / 1024:.1f} GB",
-            _main_metric(entry["results"]),
+            *_main_metric(entry["results"]),
+            _beside_stored(entry),
         ]
         for entry in entries
     ]
-    head = ["lesson", "status", "profile", "time", "peak memory", "main metric on the test part"]
-    return table(head, rows)
+    head = ["lesson", "status", "profile", "time", "peak memory"]
+    return table([*head, "main metric on the test part", "best baseline", "stored run"], rows)
 
 
 def _status(status: str) -> str:
     return f'<span class="status {_text(status)}">{_text(status)}</span>'
 
 
-def _main_metric(results: Mapping[str, Any] | None) -> str:
+def _main_metric(results: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Return the main metric of a lesson, and of the baseline that is best in it."""
     if not results:
-        return "–"
+        return "–", "–"
     name = results["main_metric"]
-    return f"{_text(name)} {number(results['metrics'][name])}"
+    ours = f"{_text(name)} {number(results['metrics'][name])}"
+    rows = {row: found[name] for row, found in results["baseline"].items() if name in found}
+    if not rows:
+        return ours, "–"
+    sign = -1 if name in LESS_IS_BETTER else 1
+    best = max(rows, key=lambda row: sign * rows[row]["value"])
+    return ours, f"{_text(best)} {number(rows[best])}"
+
+
+def _beside_stored(entry: dict[str, Any]) -> str:
+    if not entry["stored"]:
+        return "none to compare with"
+    names = ", ".join(map(_text, entry["regressions"]))
+    return f"{MARK} {names}" if names else "none worse"
 
 
 def number(found: Mapping[str, float]) -> str:
@@ -128,26 +163,28 @@ def number(found: Mapping[str, float]) -> str:
 
 
 def _section(folder: Path, entry: dict[str, Any]) -> str:
-    name, results = _text(entry["lesson"]), entry["results"]
+    name, results = _text(entry["name"]), entry["results"]
     parts = [f'<section id="{name}"><h2>{name} {_status(entry["status"])}</h2>', _facts(entry)]
     if entry["error"]:
         parts.append(f'<p class="error">{_text(entry["error"])}</p>')
     if entry["failing_cell"]:
         parts.append(f"<pre>{_text(entry['failing_cell'])}</pre>")
     if results:
-        parts += [_data(results["data"]), _metrics(results), _gain(results)]
+        parts += [_data(results["data"]), _metrics(entry), _gain(results), _stored(entry)]
     parts += [_figures(folder), _details(entry, results)]
     return "\n".join([*filter(None, parts), "</section>"])
 
 
 def _facts(entry: dict[str, Any]) -> str:
-    facts = [
-        minutes(entry["seconds"]),
-        f"{entry['peak_rss_mb'] / 1024:.1f} GB at most",
-        f"{entry['cells']} cells, the slowest {minutes(entry['slowest_cell_seconds'])}",
-        f'<a href="{_text(entry["lesson"])}/{NOTEBOOK}">notebook</a>',
-    ]
-    return f"<p>{' · '.join(facts)}</p>"
+    stored, worse = entry["stored"], entry["regressions"]
+    time, memory = minutes(entry["seconds"]), f"{entry['peak_rss_mb'] / 1024:.1f} GB at most"
+    if "seconds" in worse:
+        time += f" {MARK} (stored: {minutes(stored['seconds'])})"
+    if "peak_rss_mb" in worse:
+        memory += f" {MARK} (stored: {stored['peak_rss_mb'] / 1024:.1f} GB)"
+    cells = f"{entry['cells']} cells, the slowest {minutes(entry['slowest_cell_seconds'])}"
+    notebook = f'<a href="{_text(entry["name"])}/{NOTEBOOK}">notebook</a>'
+    return f"<p>{' · '.join([time, memory, cells, notebook])}</p>"
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -159,17 +196,33 @@ def _data(data: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(results: Mapping[str, Any]) -> str:
-    """Return the metrics as a table: the lesson in the first row, each baseline in one below."""
+def _metrics(entry: Mapping[str, Any]) -> str:
+    """Return the metrics as a table: the lesson, below it each baseline and the stored run."""
+    results, worse = entry["results"], entry["regressions"]
     names = list(results["metrics"])
     rows = {"this lesson": results["metrics"], **results["baseline"]}
+    if entry["stored"]:
+        rows["stored run"] = entry["stored"]["metrics"]
     body = [
         [_text(row), *(number(found[name]) if name in found else "–" for name in names)]
         for row, found in rows.items()
     ]
+    for column, name in enumerate(names, start=1):
+        body[0][column] += f" {MARK}" if name in worse else ""
     main = results["main_metric"]
     head = [f"<b>{_text(name)}</b>" if name == main else _text(name) for name in names]
     return table(["", *head], body)
+
+
+def _stored(entry: Mapping[str, Any]) -> str:
+    """Say how the run differs from the stored one that it is held against."""
+    if not entry["stored"]:
+        return "<p>No stored run of this profile with as many cases to compare with.</p>"
+    found = comparison.differing(entry, entry["stored"])
+    texts = [
+        f"{_text(name)} {_text(now)}, then {_text(then)}" for name, (now, then) in found.items()
+    ]
+    return f"<p>Other parameters than the stored run: {'; '.join(texts)}.</p>" if texts else ""
 
 
 def _gain(results: Mapping[str, Any]) -> str:
@@ -185,7 +238,8 @@ def _figures(folder: Path) -> str:
     """Return the figures that a lesson kept, in the order of its notebook, with its alt texts."""
     texts = _alt_texts(folder / NOTEBOOK)
     kept = {
-        path: base64.b64encode(path.read_bytes()).decode() for path in folder.glob("figures/*.png")
+        path: base64.b64encode(path.read_bytes()).decode()
+        for path in folder.glob(f"{FIGURES}/*.png")
     }
     place = {picture: i for i, picture in enumerate(texts)}
     ordered = sorted(kept, key=lambda path: (place.get(kept[path], len(place)), path.name))

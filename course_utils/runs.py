@@ -5,36 +5,36 @@ A failed lesson never stops the others, and what it had written is kept.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import nbformat
 
-from . import execution, lessons, parameters
-from .errors import CourseError, NotebookError, ParameterError
-from .execution import Job, Outcome
-from .paths import atomic_write
+from . import execution, lessons, parameters, records
+from .errors import NotebookError, ParameterError
+from .execution import Job, Outcome, Report
+from .records import NOTEBOOK, Task
 
-NOTEBOOK, RECORD, METRICS, CHECKPOINT = "notebook.ipynb", "run.json", "metrics.json", "checkpoint"
-Progress = Callable[[str, int, int], None]  # lesson, cell that starts, number of cells
+Progress = Callable[[str, int, int], None]  # name of the task, cell that starts, number of cells
 
 
 @dataclass(frozen=True)
-class Task:
-    """One lesson of a batch; ``key`` is equal when running it again would change nothing."""
+class Limits:
+    """What each lesson may take: minutes and GB, 0 for no limit; and how many share the cores."""
 
-    job: Job
-    folder: Path
-    key: str
-    needs: tuple[str, ...] = ()
+    minutes: float = 0.0
+    memory_gb: float = 0.0
+    jobs: int = 1
+
+    @property
+    def threads(self) -> int:
+        """How many threads a lesson may use; 0 leaves it to the libraries."""
+        return max(1, (os.cpu_count() or 1) // self.jobs) if self.jobs > 1 else 0
 
 
 def find(notebooks: Path, names: Iterable[str] = ()) -> list[Path]:
@@ -85,7 +85,11 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def plan(
-    notebooks: Iterable[Path], out: Path, given: Mapping[str, str], jobs: int = 1
+    notebooks: Iterable[Path],
+    out: Path,
+    given: Mapping[str, str],
+    limits: Limits = Limits(),
+    sets: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Task]:
     """Check the parameters of every lesson and say what is to be run; nothing is run or written.
 
@@ -97,8 +101,10 @@ def plan(
         The folder of the batch; each lesson gets a folder of its own in it.
     given
         Parameter to its text on the command line, ``PROFILE`` among them.
-    jobs
-        How many lessons run at once: they share the cores.
+    limits
+        What each lesson may take.
+    sets
+        For a sweep: name of a folder in ``out`` to the parameters with which all lessons run there.
 
     Raises
     ------
@@ -107,8 +113,14 @@ def plan(
     """
     paths = {path.stem: path for path in notebooks}
     contracts = {name: _contract(path) for name, path in paths.items()}
-    values = parameters.bind(contracts, given)
-    return [_task(path, out, contracts[name], values[name], jobs) for name, path in paths.items()]
+    tasks: list[Task] = []
+    for chosen, values in (sets or {"": {}}).items():
+        for name in values:
+            if name in given:
+                raise ParameterError(f"{name} is set by the sweep and was given too: give it once")
+        bound = parameters.bind(contracts, {**given, **values})
+        tasks += _tasks(paths, contracts, bound, out.resolve() / chosen, chosen, limits)
+    return tasks
 
 
 def _contract(path: Path) -> dict[str, parameters.Parameter]:
@@ -120,46 +132,66 @@ def _contract(path: Path) -> dict[str, parameters.Parameter]:
         raise NotebookError(f"{path.name} must be a notebook, found: {error}: mend it") from error
 
 
-def _task(path: Path, out: Path, declared: Mapping, values: dict[str, Any], jobs: int) -> Task:
-    folder = out.resolve() / path.stem
-    key = _key(path, values)
-    if "OUTPUT_DIR" in declared:
-        values = {**values, "OUTPUT_DIR": str(folder)}
-    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
-    job = Job(path.stem, str(path.resolve()), str(folder / NOTEBOOK), values, threads)
-    row = lessons.table().get(path.stem)
-    return Task(job, folder, key, tuple(row.needs) if row else ())
+def _tasks(
+    paths: Mapping[str, Path],
+    contracts: Mapping[str, Mapping],
+    bound: Mapping[str, dict[str, Any]],
+    out: Path,
+    chosen: str,
+    limits: Limits,
+) -> list[Task]:
+    """Return the tasks of one set of parameters, each with those that it needs."""
+    table, tasks = lessons.table(), {}
+    for lesson, path in paths.items():
+        folder, values = out / lesson, bound[lesson]
+        wanted = table[lesson].needs if lesson in table else ()
+        needs = [tasks[name] for name in wanted if name in tasks]
+        key = records.key(path, values, [task.key for task in needs])
+        if "OUTPUT_DIR" in contracts[lesson]:
+            values = {**values, "OUTPUT_DIR": str(folder)}
+        job = Job(
+            lesson, str(path.resolve()), str(folder / NOTEBOOK), values, limits.threads,
+            max_seconds=60 * limits.minutes, max_rss_mb=1024 * limits.memory_gb,
+        )  # fmt: skip
+        name = f"{chosen}/{lesson}" if chosen else lesson
+        tasks[lesson] = Task(name, job, folder, key, tuple(task.name for task in needs))
+    return list(tasks.values())
 
 
-def _key(path: Path, values: Mapping[str, Any]) -> str:
-    """Digest what decides a lesson's result: its code, the package, parameters, data, backend."""
-    digest = hashlib.sha256()
-    for cell in nbformat.read(path, as_version=4).cells:
-        digest.update(f"{cell.cell_type}\0{cell.source}\0".encode())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    around = {name: os.environ.get(name) for name in ("COURSE_DATA", "KERAS_BACKEND")}
-    digest.update(json.dumps([values, around], sort_keys=True).encode())
-    return digest.hexdigest()
+class Place(Protocol):
+    """Where lessons run: here, or on a cluster."""
+
+    def submit(self, job: Job, report: Report | None = None) -> Future:
+        """Start a job and return the future of its `Outcome`."""
+
+    def stop(self) -> None:
+        """End everything that was started."""
 
 
-def prepare_folder(out: Path) -> None:
-    """Make the folder of a batch and see that it can be written.
+class Here:
+    """This machine: each lesson in a process of its own, ``jobs`` of them at once."""
 
-    Raises
-    ------
-    ParameterError
-        If the path is a file, or the folder cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        atomic_write(out / ".writable", "")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise ParameterError(
-            f"--out must be a folder that can be written, found {out} "
-            f"({error.strerror}): choose another folder"
-        ) from error
+    def __init__(self, jobs: int = 1):
+        self.pool = ThreadPoolExecutor(jobs)
+        self.futures: list[Future] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown()
+
+    def submit(self, job: Job, report: Report | None = None) -> Future:
+        """Start a job and return the future of its `Outcome`."""
+        self.futures.append(self.pool.submit(execution.execute, job, report))
+        return self.futures[-1]
+
+    def stop(self) -> None:
+        """End everything that was started, and what is about to start."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in self.futures):
+            execution.stop()
+            time.sleep(0.05)
 
 
 def run(
@@ -168,7 +200,7 @@ def run(
     jobs: int = 1,
     resume: bool = False,
     progress: Progress | None = None,
-    submit: Callable[[Job], Future] | None = None,
+    place: Place | None = None,
 ) -> list[Outcome]:
     """Run the lessons, ``jobs`` at a time, and return how each ended, in the order of the tasks.
 
@@ -182,117 +214,43 @@ def run(
         Do not run again what is done with the same key, and let a broken lesson go on from its
         checkpoint. Without it every lesson starts afresh.
     progress
-        Called from threads with lesson, cell and number of cells.
-    submit
-        Hands a job to a cluster and returns its future; None runs it here.
+        Called from threads with the name of the task, cell and number of cells.
+    place
+        Where they run; None means here.
     """
-    with ThreadPoolExecutor(jobs) as pool:
+    if place is None:
+        with Here(jobs) as here:
+            return run(tasks, jobs=jobs, resume=resume, progress=progress, place=here)
 
-        def start(task: Task) -> Future:
-            _clear(task, keep_checkpoint=resume)
-            if submit:
-                return submit(task.job)
-            return pool.submit(execution.execute, task.job, _reporter(task.job.lesson, progress))
+    def start(task: Task) -> Future:
+        records.begin(task, resume)
+        return place.submit(task.job, _reporter(task.name, progress))
 
-        try:
-            return _run_all(tasks, jobs, resume, start)
-        except BaseException:  # Ctrl-C: the pool would wait for every lesson to end by itself
-            execution.stop_all()
-            raise
+    try:
+        return _run_all(tasks, jobs, resume, start)
+    except BaseException:  # Ctrl-C: else every lesson would go on to its end
+        place.stop()
+        raise
 
 
 def _run_all(tasks: list[Task], jobs: int, resume: bool, start: Callable) -> list[Outcome]:
     """Start each task as soon as there is room and what it needs has ended."""
-    outcomes = {task.job.lesson: _finished(task) for task in tasks} if resume else {}
-    outcomes = {lesson: outcome for lesson, outcome in outcomes.items() if outcome}
-    waiting = [task for task in tasks if task.job.lesson not in outcomes]
+    earlier = {task.name: records.finished(task) for task in tasks} if resume else {}
+    outcomes = {name: outcome for name, outcome in earlier.items() if outcome}
+    waiting = [task for task in tasks if task.name not in outcomes]
     running: dict[Future, Task] = {}
     while waiting or running:
-        open_lessons = {task.job.lesson for task in (*waiting, *running.values())}
-        for task in [task for task in waiting if not open_lessons & set(task.needs)]:
+        still_open = {task.name for task in (*waiting, *running.values())}
+        for task in [task for task in waiting if not still_open & set(task.needs)]:
             if len(running) < jobs:
                 waiting.remove(task)
                 running[start(task)] = task
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
+        # Windows delivers Ctrl-C between waits only.
+        for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
             task = running.pop(future)
-            outcomes[task.job.lesson] = _record(task, future.result())
-    return [outcomes[task.job.lesson] for task in tasks]
+            outcomes[task.name] = records.end(task, future.result())
+    return [outcomes[task.name] for task in tasks]
 
 
-def _reporter(lesson: str, progress: Progress | None) -> execution.Report | None:
-    return (lambda cell, cells: progress(lesson, cell, cells)) if progress else None
-
-
-def _clear(task: Task, keep_checkpoint: bool) -> None:
-    """Remove what an earlier run of the lesson left, so that nothing old is taken for new."""
-    task.folder.mkdir(parents=True, exist_ok=True)
-    for name in (NOTEBOOK, RECORD, METRICS):
-        (task.folder / name).unlink(missing_ok=True)
-    shutil.rmtree(task.folder / "figures", ignore_errors=True)
-    if not keep_checkpoint:
-        shutil.rmtree(task.folder / CHECKPOINT, ignore_errors=True)
-
-
-def _record(task: Task, outcome: Outcome) -> Outcome:
-    record = {"key": task.key, "parameters": task.job.parameters, "outcome": asdict(outcome)}
-    atomic_write(task.folder / RECORD, json.dumps(record, indent=1) + "\n")
-    return outcome
-
-
-def _finished(task: Task) -> Outcome | None:
-    """Return the outcome of an earlier run with the same key that ended well, if there is one."""
-    try:
-        record = json.loads((task.folder / RECORD).read_text(encoding="utf-8"))
-        same = record["key"] == task.key and record["outcome"]["status"] == "done"
-        return Outcome(**record["outcome"]) if same else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-@contextmanager
-def cluster(address: str) -> Iterator[Callable[[Job], Future]]:
-    """Give, within a ``with`` block, the function that hands a job to a Dask cluster, for `run`.
-
-    The workers must see the same folders as this machine.
-
-    Parameters
-    ----------
-    address
-        Of the scheduler, for example ``tcp://10.0.0.1:8786``.
-
-    Raises
-    ------
-    CourseError
-        If dask.distributed is not installed, or no scheduler answers there.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise CourseError(
-            "--scheduler needs dask.distributed, found none: pip install distributed"
-        ) from error
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise CourseError(
-            f"--scheduler must be the address of a Dask scheduler, found none at {address}: "
-            "start one"
-        ) from error
-    with client:
-        yield lambda job: _hand_over(client, job)
-
-
-def _hand_over(client: Any, job: Job) -> Future:
-    """Submit a job once and return a standard future of its outcome."""
-    outcome: Future = Future()
-    remote = client.submit(execution.execute, job, pure=False)
-
-    def finish(done: Any) -> None:
-        error = done.exception()
-        if error is None:
-            outcome.set_result(done.result())
-        else:
-            outcome.set_result(Outcome(job.lesson, error=f"{type(error).__name__}: {error}"))
-
-    remote.add_done_callback(finish)
-    return outcome
+def _reporter(name: str, progress: Progress | None) -> Report | None:
+    return (lambda cell, cells: progress(name, cell, cells)) if progress else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
 import nbformat
 
-from . import execution, lessons, paths, rules
+from . import execution, lessons, paths, records, rules
 from .errors import CourseError, LessonFailed
 from .execution import Job, Outcome, Report
 from .parameters import tagged
@@ -43,13 +44,15 @@ def save(path: Path, report: Report | None = None) -> Outcome:
     lesson = lessons.get(path.stem)
     notebook = nbformat.read(path, as_version=4)
     put_frame(notebook, lessons.frame(lesson))
+    began = time.time()
     executed, outcome = _execute(notebook, lesson.id, report)
+    results = records.results(paths.lesson_output(lesson.id), since=began)
     frame = lessons.frame(lesson, times=lessons.with_outcome("sample", outcome))
     put_frame(executed, frame)
     cleaned = clean(executed)
     rules.insist(rules.check(cleaned, lesson.id, frame))
     paths.atomic_write(path, nbformat.writes(cleaned) + "\n")
-    lessons.record("sample", [outcome])
+    lessons.record("sample", outcome, results)
     return outcome
 
 

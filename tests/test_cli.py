@@ -6,9 +6,9 @@ import json
 
 import nbformat
 import pytest
-from test_runs import BODY, write_lesson
+from tiny_lessons import BODY, write_lesson
 
-from course_utils import cli, execution, lessons, paths
+from course_utils import cli, execution, lessons, paths, records
 from course_utils.execution import Outcome
 
 
@@ -66,6 +66,8 @@ def test_a_failed_lesson_ends_with_1_and_a_report(course, capsys):
         (["run", "-p", "PROFILE", "cpu"], "PROFILE was given twice: use --profile"),
         (["run", "--profile", "gpus"], "'gpus' is not a profile: did you mean gpu?"),
         (["run", "6_unet"], "6_unet is not a lesson: did you mean 05_unet_nuclei?"),
+        (["run", "--sweep", "none.yml"], "--sweep must be a YAML file, found none.yml"),
+        (["run", "--sweep", "a.yml", "--record"], "--record keeps one run a lesson"),
         (["report", "nowhere"], "found no folder nowhere"),
         (["links", "nobody"], "the repository of the course must read owner/repo"),
     ],
@@ -82,6 +84,39 @@ def test_an_output_folder_that_is_a_file_is_one_line(course, capsys):
     code, _, err = course_command(capsys, "run", "--out", str(course / "file"))
     assert code == 2 and "--out must be a folder that can be written" in err
     assert err.count("\n") == 1
+
+
+def test_a_sweep_runs_every_set(course, capsys):
+    (course / "sweep.yml").write_text("seeds: {SEED: [1, 13]}")
+    code, out, err = course_command(capsys, "run", "--sweep", str(course / "sweep.yml"))
+    assert code == 1 and "2 lessons, profile sample" in out
+    assert "1 of 2 lessons failed (seeds-SEED=13/05_unet_nuclei)" in err
+    assert (course / "runs/latest/seeds-SEED=1/05_unet_nuclei/run.json").exists()
+
+
+def test_limits_are_handed_to_every_lesson(course, capsys, monkeypatch):
+    jobs = []
+    monkeypatch.setattr(
+        execution, "execute", lambda job, report=None: jobs.append(job) or Outcome("a", "done")
+    )
+    course_command(capsys, "run", "--max-minutes", "1.5", "--max-memory", "2")
+    assert (jobs[0].max_seconds, jobs[0].max_rss_mb) == (90, 2048)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(course, capsys):
+    with records.locked(course / "runs" / "latest"):
+        code, _, err = course_command(capsys, "run")
+    assert code == 2 and "no other run is at work" in err and err.count("\n") == 1
+
+
+def test_ctrl_c_ends_with_130_and_a_report(course, capsys, monkeypatch):
+    def interrupted(job, report=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "execute", interrupted)
+    code, _, err = course_command(capsys, "run")
+    assert code == 130 and "stopped: the same command with --resume goes on" in err
+    assert '<span class="status stopped">' in (course / "runs/latest/report.html").read_text()
 
 
 def test_record_keeps_what_was_measured(course, capsys):

@@ -148,7 +148,8 @@ def test_only_lessons_that_ended_well_are_recorded(monkeypatch, tmp_path):
     monkeypatch.setattr(lessons, "MEASURED", tmp_path / "measured.json")
     done = Outcome("05_unet_nuclei", "done", seconds=70.0, peak_rss_mb=900)
     failed = Outcome("04_unet_skin_lesions", "failed", seconds=3.0)
-    lessons.record("sample", [done, failed, Outcome("not_in_the_table", "done")])
+    for outcome in (done, failed, Outcome("not_in_the_table", "done")):
+        lessons.record("sample", outcome)
     found = json.loads((tmp_path / "measured.json").read_text())
     assert found["05_unet_nuclei"]["sample"] == {"seconds": 70.0, "peak_rss_mb": 900}
     assert not {"04_unet_skin_lesions", "not_in_the_table"} & set(found)

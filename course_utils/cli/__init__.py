@@ -1,6 +1,7 @@
 """The ``course`` command.
 
-Bad input ends with one line on standard error and exit code 2, a failed lesson with 1.
+Bad input ends with one line on standard error and exit code 2, a failed lesson with 1, Ctrl-C with
+130.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ..errors import CourseError, LessonFailed
+from ..errors import CourseError, LessonFailed, Stopped
 from . import data, notebooks, runs
 
 app = typer.Typer(
@@ -31,6 +32,8 @@ def main(words: Sequence[str] | None = None) -> None:
         app(runs.joined(sys.argv[1:] if words is None else words))
     except LessonFailed as error:
         _end(error, code=1)
+    except Stopped as error:
+        _end(error, code=130)
     except CourseError as error:
         _end(error, code=2)
 

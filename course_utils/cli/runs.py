@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Self
 
 import typer
 
-from .. import lessons, paths, report, runs
-from ..errors import LessonFailed, ParameterError
+from .. import cluster, lessons, paths, records, report, runs, sweeps
+from ..errors import LessonFailed, ParameterError, Stopped
 from ..execution import Outcome, Report
 from ..runtime import minutes
 
@@ -39,6 +38,13 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="go on: leave alone what is done and unchanged")
     ] = False,
+    sweep: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML of parameter sets; see the README")
+    ] = None,
+    max_minutes: Annotated[float, typer.Option(min=0, help="end a lesson that takes longer")] = 0,
+    max_memory: Annotated[
+        float, typer.Option(metavar="GB", min=0, help="end a lesson that takes more memory")
+    ] = 0,
     scheduler: Annotated[str, typer.Option(help="address of a Dask scheduler")] = "",
     record: Annotated[
         bool, typer.Option("--record", help="keep time and memory for the box of each lesson")
@@ -46,24 +52,34 @@ def run(
 ) -> None:
     """Run lessons with papermill, in the order they need each other, and write a report."""
     out = out or paths.notebooks_dir().parent / "runs" / "latest"
-    given = _given(profile, parameter or [])
-    tasks = runs.plan(runs.find(paths.notebooks_dir(), lesson or ()), out, given, jobs)
-    runs.prepare_folder(out)
+    if sweep and record:
+        raise ParameterError("--record keeps one run a lesson, found --sweep too: use one of them")
+    sets = sweeps.read(sweep) if sweep else None
+    limits = runs.Limits(max_minutes, max_memory, jobs)
+    notebooks = runs.find(paths.notebooks_dir(), lesson or ())
+    tasks = runs.plan(notebooks, out, _given(profile, parameter or []), limits, sets)
     at_once = len(tasks) if scheduler else jobs
-    print(f"{len(tasks)} lesson{'s' * (len(tasks) != 1)}, profile {profile}, into {out}")
-    try:
-        with (
-            runs.cluster(scheduler) if scheduler else nullcontext() as submit,
-            Display() as display,
-        ):
-            outcomes = runs.run(
-                tasks, jobs=at_once, resume=resume, progress=display.cell, submit=submit
-            )
-    finally:
-        page = report.write(out)
+    with records.locked(out):
+        print(f"{_lessons(len(tasks))}, profile {profile}, into {out}")
+        try:
+            with (
+                cluster.Cluster(scheduler) if scheduler else runs.Here(jobs) as place,
+                Display() as display,
+            ):
+                options = {"resume": resume, "progress": display.cell, "place": place}
+                outcomes = runs.run(tasks, jobs=at_once, **options)
+        except KeyboardInterrupt:
+            raise Stopped("stopped: the same command with --resume goes on from here") from None
+        finally:
+            page = report.write(out)
     if record:
-        lessons.record(profile, outcomes)
-    _conclude(outcomes, page)
+        for task, outcome in zip(tasks, outcomes):
+            lessons.record(profile, outcome, records.results(task.folder))
+    _conclude(tasks, outcomes, page)
+
+
+def _lessons(count: int) -> str:
+    return f"{count} lesson{'s' * (count != 1)}"
 
 
 def joined(words: Sequence[str]) -> list[str]:
@@ -99,12 +115,12 @@ def _given(profile: str, pairs: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _conclude(outcomes: list[Outcome], page: Path) -> None:
-    for outcome in outcomes:
+def _conclude(tasks: list[records.Task], outcomes: list[Outcome], page: Path) -> None:
+    for task, outcome in zip(tasks, outcomes):
         spent = f"{minutes(outcome.seconds)}, {outcome.peak_rss_mb / 1024:.1f} GB"
-        print(f"{outcome.lesson:32} {outcome.status:7} {spent} {outcome.error}".rstrip())
+        print(f"{task.name:32} {outcome.status:7} {spent} {outcome.error}".rstrip())
     print(f"report: {page}")
-    failed = [outcome.lesson for outcome in outcomes if outcome.status != "done"]
+    failed = [task.name for task, outcome in zip(tasks, outcomes) if outcome.status != "done"]
     if failed:
         raise LessonFailed(
             f"{len(failed)} of {len(outcomes)} lessons failed ({', '.join(failed)}): "
