@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from course_utils import datasets, downloads, samples
+from course_utils.datasets import files
 from course_utils.errors import DataError
 
 
@@ -67,6 +68,14 @@ def test_a_truncated_png_is_named(folder):
     with pytest.raises(DataError) as caught:
         datasets.read_nuclei(row)
     assert image.name in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.TIF", "TIF"), ("a.jpg", "JPEG"), ("a.nii.gz", "NIfTI")]
+)
+def test_a_damaged_file_is_called_by_its_kind(name, kind):
+    error = files.damaged(name, OSError("cut short\nsecond line"))
+    assert str(error).startswith(f"expected a whole {kind} ") and "\n" not in str(error)
 
 
 def test_a_truncated_mask_is_named(folder):

@@ -142,7 +142,7 @@ def test_an_empty_class_folder_is_told(folder):
     (folder / "MosMedData" / "CT-23" / "study_0939.nii.gz").unlink()
     with pytest.raises(DataError) as caught:
         datasets.index("mosmed", folder)
-    assert "empty class folder" in one_line(caught) and "CT-23" in str(caught.value)
+    assert "found none" in one_line(caught) and "CT-23" in str(caught.value)
 
 
 def test_a_missing_class_folder_is_told(tmp_path):

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from ..errors import DataError
-from .files import open_image
+from .files import damaged, none_in, open_image, point_at
 
 PARTS = {"training": "train", "validation": "validation", "test": "test"}
 """The publisher's names of the parts, and the course's."""
@@ -32,10 +32,8 @@ def index(folder: Path) -> pd.DataFrame:
     found = sorted((p, m) for p in folder.iterdir() if p.is_dir() and (m := _IMAGES.match(p.name)))
     rows = [row for images, match in found for row in _part(images, match)]
     if not rows:
-        raise DataError(
-            f"expected folders such as ISIC-2017_Training_Data with ISIC_*.jpg in {folder}, found "
-            "none: point DATA_DIR at the folder that holds them"
-        )
+        what = "folders such as ISIC-2017_Training_Data with ISIC_*.jpg"
+        raise none_in(folder, what, point_at("them"))
     table = pd.DataFrame(rows).sort_values("case", kind="stable", ignore_index=True)
     twice = table.case[table.case.duplicated()]
     if len(twice):
@@ -132,7 +130,7 @@ def _reduced(picture: Image.Image, path: str | os.PathLike, size: int) -> np.nda
         small = picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(small)
     except (OSError, SyntaxError, ValueError) as error:
-        raise _cut_short(path, error) from error
+        raise damaged(path, error) from error
 
 
 def read_mask(
@@ -175,11 +173,4 @@ def read_mask(
             mask = mask.resize((size, size), Image.Resampling.NEAREST)
         return np.where(np.asarray(mask) > 127, np.uint8(255), np.uint8(0))
     except (OSError, SyntaxError, ValueError) as error:
-        raise _cut_short(path, error) from error
-
-
-def _cut_short(path: str | os.PathLike, error: Exception) -> DataError:
-    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(
-        f"expected a whole image file, found a damaged one at {path} ({cause}): fetch it again"
-    )
+        raise damaged(path, error) from error

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .files import damaged, open_image
+from .files import damaged, none_in, open_image, subfolder
 
 SEQUENCES = ("pre-contrast", "FLAIR", "post-contrast")
 SHAPE = (256, 256)
@@ -17,17 +17,10 @@ _SLICE = re.compile(r"(?P<patient>TCGA_(?P<site>[A-Z0-9]{2})_[A-Za-z0-9]+_\d{8})
 
 
 def index(folder: Path) -> pd.DataFrame:
-    root = folder / "kaggle_3m"
-    if not root.is_dir():
-        raise DataError(
-            f"expected {root} with one folder a patient, found no such folder: "
-            "point DATA_DIR at the folder that holds kaggle_3m"
-        )
+    root = subfolder(folder, "kaggle_3m", "one folder a patient")
     rows = [row for place in sorted(root.glob("TCGA_*")) for row in _patient_rows(place)]
     if not rows:
-        raise DataError(
-            f"expected folders of patients (TCGA_*) in {root}, found none: unpack the archive again"
-        )
+        raise none_in(root, "folders of patients (TCGA_*)")
     return pd.DataFrame(rows)
 
 

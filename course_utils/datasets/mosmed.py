@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .files import damaged, none_in, subfolder
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -26,7 +27,7 @@ AGAIN = "fetch the file again, or remove it"
 
 def index(folder: Path) -> pd.DataFrame:
     root = folder / "MosMedData" if (folder / "MosMedData").is_dir() else folder
-    rows = [_row(path, label) for name, label in CLASSES.items() for path in _files(root / name)]
+    rows = [_row(path, label) for name, label in CLASSES.items() for path in _files(root, name)]
     table = pd.DataFrame(rows)
     twice = table.case[table.case.duplicated()]
     if len(twice):
@@ -37,19 +38,12 @@ def index(folder: Path) -> pd.DataFrame:
     return table
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(root: Path, name: str) -> list[Path]:
     """Return the scans of a class, sorted: the order of a listing differs between machines."""
-    if not folder.is_dir():
-        raise DataError(
-            f"expected {folder} with one NIfTI file a scan, found no such folder: "
-            "point DATA_DIR at the folder that holds CT-0 and CT-23"
-        )
+    folder = subfolder(root, name, "one NIfTI file a scan", "CT-0 and CT-23")
     files = sorted(folder.glob("*.nii")) + sorted(folder.glob("*.nii.gz"))
     if not files:
-        raise DataError(
-            f"expected scans (*.nii.gz) in {folder}, found an empty class folder: "
-            "unpack the archive again"
-        )
+        raise none_in(folder, "scans (*.nii.gz)")
     return files
 
 
@@ -85,7 +79,7 @@ def _open(path: str | os.PathLike) -> nib.Nifti1Image:
         raise DataError(f"expected a scan at {path}, found no file: fetch it again") from error
     except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError,
             nib.spatialimages.HeaderDataError) as error:  # fmt: skip
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     _check(path, image)
     return image
 
@@ -111,13 +105,6 @@ def _check(path: str | os.PathLike, image: nib.Nifti1Image) -> None:
         raise DataError(
             f"expected an affine that can be inverted, found a flat one in {path}: {AGAIN}"
         )
-
-
-def _damaged(path: str | os.PathLike, error: Exception) -> DataError:
-    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(
-        f"expected a whole NIfTI file, found a damaged one at {path} ({cause}): {AGAIN}"
-    )
 
 
 def _axes(image: nib.Nifti1Image) -> tuple[str, ...]:
@@ -161,7 +148,7 @@ def read_ct(file: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     try:
         stored = np.asarray(image.dataobj.get_unscaled())
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _damaged(file, error) from error
+        raise damaged(file, error) from error
     volume = _scaled(stored, slope, intercept)
     if not volume[::4, ::4].min() < AIR:
         low, high = float(volume.min()), float(volume.max())

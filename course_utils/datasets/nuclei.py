@@ -8,24 +8,17 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .files import damaged, open_image, read_image
+from .files import damaged, none_in, open_image, read_image, subfolder
 
 KINDS = ("dark fluorescence", "bright grey", "stained colour")
 COLOUR_SPREAD = 6.0
 
 
 def index(folder: Path) -> pd.DataFrame:
-    root = folder / "stage1_train"
-    if not root.is_dir():
-        raise DataError(
-            f"expected {root} with one folder a case, found no such folder: "
-            "point DATA_DIR at the folder that holds stage1_train"
-        )
+    root = subfolder(folder, "stage1_train", "one folder a case")
     rows = [_nuclei_row(case) for case in sorted(root.iterdir()) if case.is_dir()]
     if not rows:
-        raise DataError(
-            f"expected folders of cases in {root}, found none: unpack the archive again"
-        )
+        raise none_in(root, "folders of cases")
     return pd.DataFrame(rows)
 
 

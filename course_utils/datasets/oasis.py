@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .files import damaged, none_in, point_at, subfolder
 
 TISSUES = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
 COLUMNS = ["case", "group", "source", "official", "image", "automatic", "manual", "structures"]
@@ -49,15 +50,10 @@ FIRST_CORTEX = 100
 
 def index_disc1(folder: Path) -> pd.DataFrame:
     """Return the table of OASIS-1 disc 1: one row a session, automatic labels only."""
-    root = folder / "disc1"
-    if not root.is_dir():
-        raise DataError(
-            f"expected {root} with one folder a session, found no such folder: "
-            "point DATA_DIR at the folder that holds disc1"
-        )
+    root = subfolder(folder, "disc1", "one folder a session")
     sessions = sorted(root.glob("OAS1_*_MR?"))
     if not sessions:
-        raise DataError(f"expected folders OAS1_*_MR1 in {root}, found none: unpack disc 1 again")
+        raise none_in(root, "folders OAS1_*_MR1", "unpack disc 1 again")
     return pd.DataFrame([_session_row(session) for session in sessions], columns=COLUMNS)
 
 
@@ -89,10 +85,7 @@ def index_malf(folder: Path) -> pd.DataFrame:
     """Return the table of the MICCAI 2012 scans; two scans of one person are one group."""
     scans = sorted(folder.glob("*_SS.nii.gz"))
     if not scans:
-        raise DataError(
-            f"expected files <id>_SS.nii.gz in {folder}, found none: "
-            "point DATA_DIR at the folder that holds malf"
-        )
+        raise none_in(folder, "files <id>_SS.nii.gz", point_at("malf"))
     return pd.DataFrame([_scan_row(scan) for scan in scans], columns=COLUMNS)
 
 
@@ -169,7 +162,7 @@ def read_volume(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         image = nibabel.as_closest_canonical(_three_axes(_open(path), path))
         array = np.asanyarray(image.dataobj)
     except (OSError, EOFError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))), image.affine
 
 
@@ -189,14 +182,7 @@ def _open(path: str | os.PathLike):
             warnings.simplefilter("ignore")  # Analyze headers of 2007 carry odd fields
             return nibabel.load(path)
     except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: str | os.PathLike, error: Exception) -> DataError:
-    cause = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError(
-        f"expected a whole volume, found a damaged one at {path} ({cause}): fetch it again"
-    )
+        raise damaged(path, error) from error
 
 
 def _three_axes(image, path: str | os.PathLike):
