@@ -234,14 +234,6 @@ def test_memory_does_not_grow_with_the_number_of_12_megapixel_images(tmp_path):
     assert peaks[1] < peaks[0] + 20 and peaks[1] < 150, peaks
 
 
-@pytest.fixture
-def real_skin() -> Path:
-    root = Path(os.environ.get("COURSE_DATA", ""))
-    if not (os.environ.get("COURSE_DATA") and list(root.glob("ISIC-2017_*_Data"))):
-        pytest.skip("needs real images: set COURSE_DATA to a folder that holds ISIC-2017_*_Data")
-    return root
-
-
 def test_real_pairs_are_read(real_skin):
     table = datasets.index("isic2017", real_skin)
     assert all(re.fullmatch(r"ISIC_\d{7}", case) for case in table.case)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import datasets, downloads, manifests, paths
+from course_utils import datasets, downloads, manifests
 from course_utils.downloads.folders import read_table
 from course_utils.errors import DataError
 
@@ -143,15 +143,12 @@ def test_no_folder_and_an_empty_one(tmp_path):
     assert "folders of patients" in complaint(tmp_path)
 
 
-def test_real_copy():
-    folder = paths.data_root()
-    if not (folder / "kaggle_3m").is_dir():
-        pytest.skip("no copy of LGG MRI in COURSE_DATA")
-    table = datasets.index("lgg_mri", folder)
+def test_real_copy(real_slices):
+    table = datasets.index("lgg_mri", real_slices)
     assert set(table["site"]) <= {"CS", "DU", "EZ", "FG", "HT"}
     assert 0.2 < table["tumour"].mean() < 0.5
     short = {"_".join(name.split("_")[:3]) for name in table["patient"]}
-    assert short <= set(datasets.read_patients(folder)["Patient"])
+    assert short <= set(datasets.read_patients(real_slices)["Patient"])
 
 
 def test_the_published_hashes_name_every_file_of_the_release():
@@ -161,11 +158,8 @@ def test_the_published_hashes_name_every_file_of_the_release():
     assert sum(not row.path.endswith("_mask.tif") for row in rows) == manifest.cases.release
 
 
-def test_a_real_copy_is_compared_file_by_file(tmp_path):
-    root = paths.data_root()
-    if not (root / "kaggle_3m").is_dir():
-        pytest.skip("no copy of LGG MRI in COURSE_DATA")
-    patient = sorted((root / "kaggle_3m").glob("TCGA_*"))[0]
+def test_a_real_copy_is_compared_file_by_file(tmp_path, real_slices):
+    patient = sorted((real_slices / "kaggle_3m").glob("TCGA_*"))[0]
     copy = tmp_path / "kaggle_3m" / patient.name
     shutil.copytree(patient, copy)
     part = downloads.verify("lgg_mri", tmp_path)

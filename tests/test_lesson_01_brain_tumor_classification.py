@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from lesson_run import STORED, check_exercise, learned, run
 
-from course_utils import lessons, paths, splits
+from course_utils import lessons, splits
 
 LESSON = "01_brain_tumor_classification"
 
@@ -147,12 +147,8 @@ def test_a_split_with_a_patient_on_two_sides_is_refused(tmp_path):
     assert "every patient must lie in one part" in done.stdout + done.stderr
 
 
-def test_real_slices_run_from_their_folder(tmp_path):
-    root = paths.data_root()
-    if not (root / "kaggle_3m").is_dir():
-        pytest.skip("no copy of LGG MRI in COURSE_DATA")
-    result = run(
-        LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(root), "-p", "EPOCHS", "1"
-    )
+def test_real_slices_run_from_their_folder(tmp_path, real_slices):
+    part = ("--profile", "cpu", "-p", "EPOCHS", "1")
+    result = run(LESSON, tmp_path, *part, "-p", "DATA_DIR", str(real_slices))
     assert result["data"]["release_cases"] == 3929
     assert 0 < result["data"]["cases"] <= 3929

@@ -1,8 +1,5 @@
 """Lesson 2: the functions that the student builds, and what a run of the lesson ends with."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from lesson_run import STORED, check_exercise, learned, run
@@ -105,11 +102,8 @@ def test_the_lesson_runs_on_pytorch(tmp_path):
     assert "torch" in result["versions"]
 
 
-def test_real_images_run_from_their_folder(tmp_path):
-    root = Path(os.environ.get("COURSE_DATA", ""))
-    if not (os.environ.get("COURSE_DATA") and (root / "kaggle_3m").is_dir()):
-        pytest.skip("needs real slices: set COURSE_DATA to a folder that holds kaggle_3m")
+def test_real_images_run_from_their_folder(tmp_path, real_slices):
     short = ("-p", "EPOCHS", "1", "-p", "LOSS_SEEDS", "1", "-p", "PASSES", "2")
-    result = run(LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(root), *short)
+    result = run(LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_slices), *short)
     assert result["data"]["release_cases"] == 3929
     assert result["data"]["cases"] <= 3929

@@ -1,8 +1,5 @@
 """Lesson 4: the functions that the student builds, and what a run of the lesson ends with."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from lesson_run import check_exercise, learned, run
@@ -145,12 +142,9 @@ def test_the_lesson_runs_on_pytorch_and_on_the_year_2018(tmp_path):
     assert "torch" in result["versions"] and result["data"]["name"] == "isic2018"
 
 
-def test_real_images_run_from_their_folder(tmp_path):
-    root = Path(os.environ.get("COURSE_DATA", ""))
-    if not (os.environ.get("COURSE_DATA") and list(root.glob("ISIC-2017_*_Data"))):
-        pytest.skip("needs real images: set COURSE_DATA to a folder that holds ISIC-2017_*_Data")
+def test_real_images_run_from_their_folder(tmp_path, real_skin):
     result = run(
-        LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(root), *SHORT,
+        LESSON, tmp_path, "--profile", "cpu", "-p", "DATA_DIR", str(real_skin), *SHORT,
         "-p", "ENCODER_WEIGHTS", "none",
     )  # fmt: skip
     assert result["data"]["release_cases"] == 2750

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import digests
 from PIL import Image
 from scipy import ndimage
 
@@ -130,12 +130,7 @@ def test_the_nose_is_up_and_low_slices_come_first(table, slices):
 
 def test_the_same_seed_gives_the_same_bytes(twin, tmp_path):
     again = samples.make("lgg_mri", tmp_path / "again", seed=3, cases=CASES)
-
-    def digest(root):
-        files = sorted(path for path in root.rglob("*") if path.is_file())
-        return [(p.relative_to(root), hashlib.sha256(p.read_bytes()).digest()) for p in files]
-
-    assert digest(again) == digest(twin)
+    assert digests(again) == digests(twin)
 
 
 def test_another_seed_gives_other_patients():

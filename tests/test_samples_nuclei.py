@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import multiprocessing
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import digests
 from PIL import Image
 from scipy import ndimage as ndi
 
@@ -65,14 +65,6 @@ def touching(labels: np.ndarray) -> int:
     low = ndi.minimum_filter(np.where(labels > 0, labels, labels.max() + 1), 3)
     high = ndi.maximum_filter(labels, 3)
     return len(np.unique(labels[(labels > 0) & ((low < labels) | (high > labels))]))
-
-
-def digest(folder: Path) -> str:
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            total.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 def test_layout_and_formats(twin, cases):
@@ -192,7 +184,7 @@ def test_same_seed_same_bytes_other_seed_other_images(tmp_path):
     first = samples.make("bbbc038", tmp_path / "a", seed=3, cases=6)
     again = samples.make("bbbc038", tmp_path / "b", seed=3, cases=6)
     other = samples.make("bbbc038", tmp_path / "c", seed=4, cases=6)
-    assert digest(first) == digest(again) != digest(other)
+    assert digests(first) == digests(again) != digests(other)
     names = [{p.name for p in (f / "stage1_train").iterdir()} for f in (first, other)]
     assert not names[0] & names[1]
 

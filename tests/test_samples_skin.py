@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import digests
 from PIL import Image
 from scipy import ndimage as ndi
 
@@ -28,14 +28,6 @@ def table(twin):
         picture=[case["image"] for case in cases],
         lesion=[case["mask"][..., 0] > 0 for case in cases],
     )
-
-
-def digest(folder: Path) -> str:
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            total.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 def test_layout_and_formats(twin, table):
@@ -106,7 +98,7 @@ def test_copies_lie_in_two_parts_under_two_ids_and_their_hashes_tell(twin, table
 
 def test_same_seed_same_bytes_other_seed_other_images(tmp_path):
     made = [
-        digest(samples.make("isic2017", tmp_path / str(i), seed=seed, cases=8))
+        digests(samples.make("isic2017", tmp_path / str(i), seed=seed, cases=8))
         for i, seed in enumerate((3, 3, 4))
     ]
     assert made[0] == made[1] != made[2]
