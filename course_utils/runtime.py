@@ -36,7 +36,6 @@ __all__ = [
 
 PROFILES = ("sample", "cpu", "gpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-CHANGE = "to change it: KERAS_BACKEND=torch, CUDA_VISIBLE_DEVICES='' (no GPU), before the start"
 PACKAGES = ("keras", "tensorflow", "torch", "jax", "monai", "numpy", "course_utils")
 
 # TensorFlow reads this once, when it is imported; without it a stored lesson begins with its log.
@@ -194,7 +193,7 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
     _seed_all(parameters["SEED"])
     _grow_gpu_memory()
     lesson = Lesson(name, parameters, lesson_output(name, parameters.get("OUTPUT_DIR", "")))
-    print(f"{device()} | {_short_versions()} | {CHANGE}")
+    print(f"{device()} | {_short_versions()} | {_how_to_change()}")
     return lesson
 
 
@@ -301,6 +300,12 @@ def _version(name: str) -> str:
 
 def _short_versions() -> str:
     return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def _how_to_change() -> str:
+    """Return how to compute elsewhere; a backend is chosen only where Keras is used."""
+    backend = "KERAS_BACKEND=torch, " if "keras" in sys.modules else ""
+    return f"to change it: {backend}CUDA_VISIBLE_DEVICES='' (no GPU), before the start"
 
 
 def precision() -> str:

@@ -252,6 +252,16 @@ def test_bland_altman_draws_mean_and_limits_of_agreement():
     assert all(texts(ax))
 
 
+def test_bland_altman_names_what_is_measured():
+    volumes = [10.0, 20.0], [11.0, 19.0]
+    ax = plotting.bland_altman(*volumes, labels=("manual", "predicted"), unit="volume (ml)")
+    assert ax.get_xlabel() == "mean of manual and predicted volume (ml)"
+    assert ax.get_ylabel() == "predicted - manual volume (ml)"
+    ax = plotting.bland_altman(*volumes)
+    assert ax.get_xlabel() == "mean of true and predicted count"
+    assert ax.get_ylabel() == "predicted - true count"
+
+
 def test_bland_altman_of_one_image_and_of_none_counted():
     plotting.png(plotting.bland_altman([0], [3]).figure)
     plotting.png(plotting.bland_altman([1, 300], [0, 300]).figure)

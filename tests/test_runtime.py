@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import types
 from collections import namedtuple
 from pathlib import Path
 
@@ -34,8 +35,15 @@ def test_start_prints_one_line_without_a_path(tmp_path, capsys):
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert "CPU" in line or "GPU" in line
-    assert "python" in line and "KERAS_BACKEND=torch" in line
+    assert "python" in line and "CUDA_VISIBLE_DEVICES" in line
     assert str(tmp_path) not in line and str(Path.home()) + "/" not in line
+
+
+def test_a_backend_is_offered_only_to_lessons_that_use_keras(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", types.ModuleType("keras"))
+    assert "KERAS_BACKEND=torch" in runtime._how_to_change()
+    monkeypatch.delitem(sys.modules, "keras")
+    assert "KERAS_BACKEND" not in runtime._how_to_change()
 
 
 def test_start_seeds_python_and_numpy(tmp_path):

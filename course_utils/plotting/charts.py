@@ -154,17 +154,23 @@ def bland_altman(
     kinds: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str = "Do predicted counts agree with true counts?",
+    labels: tuple[str, str] = ("true", "predicted"),
+    unit: str = "count",
 ) -> Axes:
-    """Draw the difference of two counts against their mean, with the limits of agreement.
+    """Draw the difference of two measurements against their mean, with the limits of agreement.
 
     Parameters
     ----------
     truth, prediction : array_like, shape (n_cases,)
-        True and predicted number of instances of each image.
+        True and predicted number of instances of each image, or any two measurements of a case.
     kinds : sequence of str, shape (n_cases,), optional
         Kind of each image: one marker and colour each.
     ax : matplotlib.axes.Axes, optional
     title : str
+    labels : (str, str)
+        What the two measurements are called on the axes.
+    unit : str
+        What is measured, such as ``"count"`` or ``"volume (ml)"``.
 
     Returns
     -------
@@ -186,7 +192,8 @@ def bland_altman(
     _agreement_lines(ax, difference)
     if middle.min() > 0 and middle.max() > 20 * middle.min():
         log_ticks(ax)
-    ax.set(xlabel="mean of true and predicted count", ylabel="predicted - true count")
+    first, second = labels
+    ax.set(xlabel=f"mean of {first} and {second} {unit}", ylabel=f"{second} - {first} {unit}")
     ax.set_title(title, fontsize=11)
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
     ax.legend(frameon=False, fontsize=9, ncols=4, **below)
