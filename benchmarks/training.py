@@ -1,0 +1,183 @@
+"""What training costs in the five Keras lessons: the feed, and a step.
+
+    python benchmarks/training.py [--rounds 5] [--steps 12] [LESSON ...]
+
+Each lesson is carried to its training on its own sample; then, timed in turn:
+
+- some steps through the lesson's feed against the very same batches as arrays in memory;
+- drawing those batches against the tutorial's way: every image and mask read and resized again;
+- a step of the lesson's network in the lesson's precision against the same network in float32, with
+  the time that its multiplications alone would take (`arithmetic`) beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from arithmetic import matrix_rate, operations
+from compare import paired, write
+from scipy import ndimage
+from staged import stage
+
+from course_utils import lessons
+
+Names = dict[str, Any]
+
+
+def grey_slice(names: Names, k: int) -> None:
+    """Read a slice and its mask as the tutorials of lessons 1 and 2 do, and standardise it."""
+    picture, mask = (_loaded(names["table"][kind][k], 256) for kind in ("image", "mask"))
+    picture -= picture.mean()
+    picture /= picture.std() + 1e-6
+    mask /= 255
+
+
+def photograph(names: Names, k: int) -> None:
+    """Read a photograph and its mask as the tutorial of lesson 4 does."""
+    for kind in ("image", "mask"):
+        _loaded(names["table"][kind][k], names["side"])
+
+
+def nuclei(names: Names, k: int) -> None:
+    """Read an image and each of its nuclei as the tutorials of lesson 5 do."""
+    _loaded(names["table"]["image"][k], 128)
+    for mask in names["table"]["masks"][k]:
+        _loaded(mask, 128)
+
+
+def turned_scan(names: Names, k: int) -> None:
+    """Turn a scan in memory by the spline of the tutorial of lesson 6."""
+    volume = names["volumes"][k] / np.float32(255)
+    np.clip(ndimage.rotate(volume, 10, reshape=False), 0, 1)
+
+
+def _loaded(path: str, side: int) -> np.ndarray:
+    import keras
+
+    return keras.utils.img_to_array(keras.utils.load_img(path, target_size=(side, side)))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a lesson is carried to its training, and what is timed then."""
+
+    last: str  # cell
+    without: tuple[str, ...]  # cells
+    network: Callable[[Names], Any]  # what learns, not compiled
+    loss: Callable[[Names], Any]
+    feed: Callable[[Names], Any]
+    plain: Callable[[Names, int], None]  # the tutorial's way to one case
+
+
+def _augmented(names: Names) -> Any:
+    import keras
+
+    inputs = keras.Input(names["network"].input_shape[1:])
+    return keras.Model(inputs, names["network"](names["augment"](inputs)))
+
+
+RECIPES = {
+    "01_brain_tumor_classification": Recipe(
+        "augment", ("tutorial", "tutorial-count", "frozen-proof"), _augmented,
+        lambda names: names["loss"], lambda names: names["Slices"](names["train"], shuffled=True),
+        grey_slice,
+    ),
+    "02_brain_tumor_segmentation": Recipe(
+        "feed", ("slope", "edges", "adam", "baseline-show"),
+        lambda names: names["networks"]["this lesson's"],
+        lambda names: names["losses"].focal_tversky, lambda names: names["feed"], grey_slice,
+    ),
+    "04_unet_skin_lesions": Recipe(
+        "feed", ("dead-trial", "dead-figure", "tutorial-curves", "ceiling", "bilinear"),
+        lambda names: names["network"], lambda names: names["border_loss"],
+        lambda names: names["feed"], photograph,
+    ),
+    "05_unet_nuclei": Recipe(
+        "feed", ("ceiling", "tutorial-train", "tutorial-score", "tutorial-figure"),
+        lambda names: names["network"], lambda names: names["nuclei_loss"],
+        lambda names: names["feed"], nuclei,
+    ),
+    "06_ct_classification_3d": Recipe(
+        "split", ("prepare-race", "histogram", "histogram-figure", "leak-test"),
+        lambda names: names["model"], lambda names: names["loss"],
+        lambda names: names["feed_of"](names["train"], batch=4, seed=names["SEED"]), turned_scan,
+    ),
+}  # fmt: skip
+
+
+def measured(lesson: str, rounds: int, steps: int) -> dict:
+    """Return the three comparisons of one lesson."""
+    import keras
+
+    recipe = RECIPES[lesson]
+    with tempfile.TemporaryDirectory() as folder:
+        how = dict(without=recipe.without, folder=folder)
+        plain = stage(lesson, recipe.last, precision="float32", **how)
+        names = stage(lesson, recipe.last, **how)
+        feed = recipe.feed(names)
+        some = FirstSteps(feed, min(steps, len(feed)))
+        x, y = (np.concatenate(part) for part in zip(*(feed[k] for k in range(len(some)))))
+        batch = len(feed[0][0])
+        networks = [recipe.network(of) for of in (names, plain)]
+        for network, of in zip(networks, (names, plain)):
+            network.compile(keras.optimizers.AdamW(1e-3), recipe.loss(of), jit_compile=False)
+        ours, float32 = (
+            lambda network=network: network.fit(x, y, batch_size=batch, shuffle=False, verbose=0)
+            for network in networks
+        )
+        cases = np.arange(len(x)) % len(names["table"])
+        step = paired(float32, ours, rounds)
+        floor = operations(names.get("network", networks[0]), batch, x.shape[1:]) / matrix_rate(
+            keras.config.dtype_policy().compute_dtype
+        )
+        return {
+            "epoch: feed / same arrays in memory": paired(
+                lambda: networks[0].fit(some, verbose=0), ours, rounds
+            ),
+            "batches: read and resized each time / this feed": paired(
+                lambda: [recipe.plain(names, k) for k in cases],
+                lambda: [feed[k] for k in range(len(some))],
+                rounds,
+            ),
+            "step: float32 / this lesson": step,
+            "step_ms": round(1000 * step["second_s"] / len(some), 1),
+            "arithmetic_ms": round(1000 * floor, 1),
+        }
+
+
+class FirstSteps:
+    """The first steps of a feed, as a feed."""
+
+    def __new__(cls, feed: Any, steps: int) -> Any:
+        """Return a ``keras.utils.PyDataset`` (whose module is not imported before it is needed)."""
+        import keras
+
+        class Some(keras.utils.PyDataset):
+            def __len__(self):
+                return steps
+
+            def __getitem__(self, step):
+                return feed[step]
+
+        return Some()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lessons", nargs="*", default=list(RECIPES), metavar="LESSON")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=12)
+    chosen = parser.parse_args()
+    result = {
+        lessons.get(name).id: measured(name, chosen.rounds, chosen.steps) for name in chosen.lessons
+    }
+    write("training", result)
+
+
+if __name__ == "__main__":
+    main()
