@@ -128,7 +128,12 @@ def _framed(maps: np.ndarray, affine: np.ndarray, border: int) -> tuple[np.ndarr
     return np.pad(cut, [(0, 0), *[(border, border)] * 3]), affine
 
 
-def subject(seed: int | Sequence[int], spacing: int = 2, strength: float = 1.0) -> Subject:
+def subject(
+    seed: int | Sequence[int],
+    spacing: int = 2,
+    strength: float = 1.0,
+    source: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Subject:
     """Deform the template into one subject.
 
     Parameters
@@ -141,6 +146,8 @@ def subject(seed: int | Sequence[int], spacing: int = 2, strength: float = 1.0) 
     strength : float
         0: the template itself; 1: differences as between people (size to 10 %, tilt to 8 degrees,
         borders shifted by up to 7 mm).
+    source : tuple, optional
+        What `template` returned, perhaps in another process: then nilearn is not imported in this.
 
     Returns
     -------
@@ -153,7 +160,7 @@ def subject(seed: int | Sequence[int], spacing: int = 2, strength: float = 1.0) 
     """
     if not 0 <= strength <= 2:
         raise ParameterError(f"strength must lie between 0 and 2, found {strength!r}: pass 1")
-    maps, affine = template(spacing)
+    maps, affine = source or template(spacing)
     rng = np.random.default_rng(seed)
     maps = deform(maps, affine, rng, strength) if strength else maps
     tissues = np.clip(maps, 0, 1)

@@ -153,10 +153,13 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     root = Path(folder) / ROOT
     root.mkdir()
     # Processes of their own: patients are drawn side by side, and the memory that nilearn, torchio
-    # and PyTorch take goes back when they end, instead of staying with the lesson.
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+    # and PyTorch take goes back when they end, instead of staying with the lesson. The template is
+    # read in one of them, so that the others need no nilearn.
+    with _processes(1) as pool:
+        template = pool.submit(brain.template, lgg_drawing.SPACING).result()
+    with _processes(WORKERS) as pool:
         jobs = [
-            pool.submit(_write_patient, root, person, (seed, index))
+            pool.submit(_write_patient, root, person, (seed, index), template)
             for index, person in enumerate(people)
         ]
         for job in jobs:
@@ -172,8 +175,12 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     }
 
 
-def _write_patient(root: Path, person: Patient, seed: tuple[int, ...]) -> None:
-    subject = brain.subject((*seed, 0), lgg_drawing.SPACING)
+def _processes(number: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(number, mp_context=get_context("spawn"))
+
+
+def _write_patient(root: Path, person: Patient, seed: tuple[int, ...], template: tuple) -> None:
+    subject = brain.subject((*seed, 0), lgg_drawing.SPACING, source=template)
     images, masks = lgg_drawing.draw(
         subject, (*seed, 1), person.slices, person.site, person.missing
     )
