@@ -29,14 +29,22 @@ def operations(model, batch: int, shape: tuple[int, ...]) -> int:
     """
     import keras
 
-    sized = keras.models.clone_model(model, input_tensors=keras.Input(shape))
-    counted = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv3D)
+    if None in model.input_shape[1:]:
+        model = keras.models.clone_model(model, input_tensors=keras.Input(shape))
+    return TRAINING * batch * _forward(model)
+
+
+def _forward(model) -> int:
+    """Return the operations of one forward pass of one case; a model may hold others."""
+    import keras
+
     total = 0
-    for layer in sized.layers:
-        if isinstance(layer, counted):
-            places = math.prod(layer.output.shape[1:-1])
-            total += 2 * math.prod(layer.kernel.shape) * places
-    return TRAINING * batch * total
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            total += _forward(layer)
+        elif isinstance(layer, (keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv3D)):
+            total += 2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+    return total
 
 
 def matrix_rate(dtype: str, side: int = 2048, tries: int = 7) -> float:

@@ -132,7 +132,7 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         )
         cases = np.arange(len(x)) % len(names["table"])
         step = paired(float32, ours, rounds)
-        floor = operations(names.get("network", networks[0]), batch, x.shape[1:]) / matrix_rate(
+        floor = operations(networks[0], batch, x.shape[1:]) / matrix_rate(
             keras.config.dtype_policy().compute_dtype
         )
         return {
