@@ -14,7 +14,7 @@ ONE_THREAD := $(if $(TEST_JOBS),OMP_NUM_THREADS=1)
 FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
 
-.PHONY: run test setup check lint save notebooks clean
+.PHONY: run test setup check lint save bench clean
 
 run: setup
 	$(BIN)/course run $(ARGS)
@@ -41,6 +41,9 @@ check lint: setup
 
 save: setup
 	$(BIN)/course save $(ARGS)
+
+bench: setup
+	$(BIN)/python benchmarks/bench.py
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

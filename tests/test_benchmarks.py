@@ -1,0 +1,62 @@
+"""The benchmarks fit the lessons they measure, and their table says what the results say."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_utils import lessons
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def beside():
+    """Benchmarks import each other by name, as scripts of one folder do."""
+    sys.path.insert(0, str(FOLDER))
+    yield
+    sys.path.remove(str(FOLDER))
+
+
+def test_make_bench_runs_every_script_that_measures():
+    import bench
+
+    measuring = {file.stem for file in FOLDER.glob("*.py") if "write(" in file.read_text()}
+    assert set(bench.NAMES) == measuring - {"bench", "compare"}
+
+
+def test_the_table_holds_every_comparison(tmp_path):
+    import bench
+
+    compared = {"first_s": 2.0, "second_s": 1.0, "ratio": 2.0, "ratio_min_max": [1, 3], "rounds": 5}
+    result = {
+        "a": {"b": compared},
+        "c": compared,
+        "cases": 3,
+        "machine": "m",
+        "versions": {"p": "1"},
+    }
+    (tmp_path / "some.json").write_text(json.dumps(result))
+    text = bench.table(tmp_path)
+    assert "| a · b | 2 | 1 | **2** | 1 to 3 | 5 |" in text and "| c | 2 |" in text
+
+
+def test_the_cells_that_a_benchmark_names_are_in_the_notebook():
+    pytest.importorskip("scipy")
+    import training
+
+    for lesson, recipe in training.RECIPES.items():
+        assert {recipe.last, *recipe.without} <= set(lessons.sources(lesson)), lesson
+
+
+def test_operations_are_counted_by_hand():
+    keras = pytest.importorskip("keras")
+    import arithmetic
+
+    inner = keras.Sequential([keras.Input((8, 8, 8)), keras.layers.Conv2D(1, 1)])
+    inputs = keras.Input((None, None, 3))
+    convolved = keras.layers.Conv2D(8, 3, padding="same")(inputs)
+    model = keras.Model(inputs, keras.layers.MaxPooling2D()(convolved))
+    assert arithmetic.operations(model, 2, (16, 16, 3)) == 3 * 2 * 2 * (27 * 8 * 256)
+    assert arithmetic.operations(inner, 1, (8, 8, 8)) == 3 * 2 * 8 * 64
