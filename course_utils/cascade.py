@@ -60,6 +60,38 @@ def find_classifier(
     return path
 
 
+def round_folder(folder: str | os.PathLike, number: int) -> Path:
+    """Return where lesson 1 puts what round ``number`` of its splits made, counted from 0.
+
+    Examples
+    --------
+    >>> [round_folder("run", number).as_posix() for number in range(3)]
+    ['run', 'run/round-2', 'run/round-3']
+    """
+    return Path(folder) / f"round-{number + 1}" if number else Path(folder)
+
+
+def find_rounds(classifier: Path) -> list[Path]:
+    """Return the classifiers of all rounds, given that of the first: with one round, just that.
+
+    Parameters
+    ----------
+    classifier : Path
+        What `find_classifier` returned. One without the file of its split has one round only.
+
+    Returns
+    -------
+    list of Path
+        Each lies beside the file of the split it was trained on.
+    """
+    found = [Path(classifier)]
+    if not found[0].with_name(SPLIT).is_file():
+        return found
+    while (more := round_folder(found[0].parent, len(found)) / MODEL).is_file():
+        found.append(more)
+    return found
+
+
 def _same_patients(classifier: Path, table: pd.DataFrame | None) -> bool:
     split = classifier.with_name(SPLIT)
     if table is None or not split.is_file():

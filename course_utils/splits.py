@@ -102,20 +102,96 @@ def patients(table: pd.DataFrame, seed: int) -> pd.Series:
     >>> sorted(patients(table, 0).unique())
     ['test', 'train', 'validation']
     """
+    _enough(table, len(PATIENT_PARTS))
+    part_of = _deal_at_random(_slices(table), PATIENT_PARTS, np.random.default_rng(seed))
+    return table["patient"].map(part_of).rename("part")
+
+
+def rounds(table: pd.DataFrame, seed: int, count: int = 1) -> list[pd.Series]:
+    """Split the slices by patient ``count`` times, so that each patient is tested exactly once.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a slice, with a column ``patient``.
+    seed : int
+        Table, seed and count alone decide.
+    count : int
+        1: the one split of `patients`, which tests about a third. More: as many splits, each of
+        which tests about one in ``count``; of the others the share that `PATIENT_PARTS` names is
+        for validation. For a set of so few patients that a third of them says little.
+
+    Returns
+    -------
+    list of Series of str, index as ``table``
+        The parts of `PATIENT_PARTS`, a Series a round.
+
+    Raises
+    ------
+    DataError
+        Fewer patients than parts or rounds.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"patient": list("abcdef")})
+    >>> [table.patient[part == "test"].tolist() for part in rounds(table, 0, 3)]
+    [['d', 'e'], ['a', 'c'], ['b', 'f']]
+    """
+    if count == 1:
+        return [patients(table, seed)]
+    _enough(table, max(count, len(PATIENT_PARTS)))
+    slices = _slices(table)
+    folds = dict.fromkeys(range(count), 1 / count)
+    fold_of = _deal_at_random(slices, folds, np.random.default_rng(seed))
+    held_out = PATIENT_PARTS["validation"] / (1 - 1 / count)
+    shares = {"train": 1 - held_out, "validation": held_out}
+    found = []
+    for fold in range(count):
+        others = slices[[name for name in slices.index if fold_of[name] != fold]]
+        part_of = dict.fromkeys(slices.index, "test")
+        part_of |= _deal_at_random(others, shares, np.random.default_rng([seed, fold]))
+        found.append(table["patient"].map(part_of).rename("part"))
+    return found
+
+
+def some_patients(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """Return the rows of at most ``count`` patients, drawn by chance; the index starts anew.
+
+    Examples
+    --------
+    >>> some_patients(pd.DataFrame({"patient": ["a", "a", "b", "c"]}), 2, seed=0).patient.nunique()
+    2
+    """
+    names = np.unique(table["patient"])
+    if len(names) <= count:
+        return table
+    kept = np.random.default_rng([seed, count]).choice(names, count, replace=False)
+    return table[table["patient"].isin(kept)].reset_index(drop=True)
+
+
+def _enough(table: pd.DataFrame, needed: int) -> None:
     count = table["patient"].nunique()
-    if count < len(PATIENT_PARTS):
+    if count < needed:
         raise DataError(
-            f"expected at least {len(PATIENT_PARTS)} patients, one a part, found {count}: "
+            f"expected at least {needed} patients, one a part, found {count}: "
             "add patients to the folder"
         )
-    slices = table["patient"].value_counts().sort_index()
-    lacking = dict.fromkeys(PATIENT_PARTS, 1.0)  # share of its slices that a part still lacks
+
+
+def _slices(table: pd.DataFrame) -> pd.Series:
+    """Return how many slices each patient has, in the order of their names."""
+    return table["patient"].value_counts().sort_index()
+
+
+def _deal_at_random(size: pd.Series, shares: Mapping, rng: np.random.Generator) -> dict:
+    """Deal groups in a random order, each to the part that lacks the largest share of its cases."""
+    lacking = dict.fromkeys(shares, 1.0)
     part_of = {}
-    for k in np.random.default_rng(seed).permutation(count):
+    for k in rng.permutation(len(size)):
         part = max(lacking, key=lacking.get)
-        part_of[slices.index[k]] = part
-        lacking[part] -= slices.iloc[k] / (PATIENT_PARTS[part] * len(table))
-    return table["patient"].map(part_of).rename("part")
+        part_of[size.index[k]] = part
+        lacking[part] -= size.iloc[k] / (shares[part] * size.sum())
+    return part_of
 
 
 def save(table: pd.DataFrame, path: str | os.PathLike) -> None:

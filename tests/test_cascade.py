@@ -48,6 +48,20 @@ def test_a_classifier_of_other_patients_is_passed_over(made, tmp_path, split, fi
     assert found == (beside / cascade.MODEL if fits else None)
 
 
+def test_the_classifiers_of_all_rounds_are_found_in_their_order(tmp_path):
+    for number in range(3):
+        folder = cascade.round_folder(tmp_path, number)
+        folder.mkdir(exist_ok=True)
+        (folder / cascade.MODEL).write_bytes(b"")
+    first = tmp_path / cascade.MODEL
+    assert cascade.find_rounds(first) == [first]  # no split: nobody knows whom it has not seen
+    (tmp_path / cascade.SPLIT).write_text("patient,part\n")
+    found = [path.parent.name for path in cascade.find_rounds(first)]
+    assert found == [tmp_path.name, "round-2", "round-3"]
+    (tmp_path / "round-2" / cascade.MODEL).unlink()
+    assert cascade.find_rounds(first) == [first]
+
+
 def test_a_given_file_that_is_not_there_is_one_clear_line(tmp_path):
     with pytest.raises(ParameterError, match=r"found no file at .*nothing\.keras: run lesson 1"):
         cascade.find_classifier(tmp_path, str(tmp_path / "nothing.keras"))

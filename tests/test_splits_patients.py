@@ -102,3 +102,36 @@ def test_a_table_with_a_shared_patient_is_not_written(tmp_path):
     with pytest.raises(DataError, match="one part"):
         splits.save(table, tmp_path / "split.csv")
     assert not (tmp_path / "split.csv").exists()
+
+
+def test_rounds_test_every_patient_exactly_once(table):
+    found = splits.rounds(table, 5, 4)
+    tested = [set(table["patient"][part == "test"]) for part in found]
+    assert sorted(name for names in tested for name in names) == sorted(table["patient"].unique())
+    for part in found:
+        splits.check_disjoint(table.assign(part=part), group="patient")
+        shares = part.value_counts(normalize=True)
+        assert shares["test"] == pytest.approx(0.25, abs=0.1)
+        assert shares["validation"] == pytest.approx(0.15, abs=0.1)
+    again = splits.rounds(table.sample(frac=1, random_state=1), 5, 4)
+    for part, other in zip(found, again):
+        pd.testing.assert_series_equal(other.sort_index(), part)
+
+
+def test_one_round_is_the_split_that_lessons_1_and_2_share(table):
+    (only,) = splits.rounds(table, 5, 1)
+    pd.testing.assert_series_equal(only, splits.patients(table, 5))
+
+
+def test_more_rounds_than_patients_are_refused():
+    with pytest.raises(DataError, match="at least 4 patients, one a part, found 3"):
+        splits.rounds(pd.DataFrame({"patient": list("abc")}), 0, 4)
+
+
+def test_some_patients_keep_all_their_slices(table):
+    some = splits.some_patients(table, 7, seed=1)
+    assert some["patient"].nunique() == 7 and some.index.tolist() == list(range(len(some)))
+    whole = table["patient"].value_counts()
+    assert all(whole[name] == slices for name, slices in some["patient"].value_counts().items())
+    assert splits.some_patients(table, 20, seed=1) is table
+    assert not some.equals(splits.some_patients(table, 7, seed=2))
