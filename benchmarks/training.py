@@ -93,7 +93,7 @@ RECIPES = {
         lambda names: names["losses"].focal_tversky, lambda names: names["feed"], grey_slice,
     ),
     "04_unet_skin_lesions": Recipe(
-        "feed", ("dead-trial", "dead-figure", "tutorial-curves", "ceiling", "bilinear"),
+        "feed", ("dead-trial", "dead-figure", "tutorial-train", "tutorial-curves", "ceiling", "bilinear"),
         lambda names: names["network"], lambda names: names["border_loss"],
         lambda names: names["feed"], photograph,
     ),
