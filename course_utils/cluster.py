@@ -70,6 +70,11 @@ class Cluster:
         self._remote.append(remote)
         return outcome
 
+    def offers_gpu(self) -> bool:
+        """Say whether any worker that is there now offers a GPU."""
+        workers = self.client.scheduler_info()["workers"].values()
+        return any(worker["resources"].get("GPU") for worker in workers)
+
     def stop(self) -> None:
         """Take back what waits, and end what runs."""
         self.client.cancel(self._remote)

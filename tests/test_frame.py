@@ -31,7 +31,7 @@ def versions(file: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("file", ["colab-versions.txt", "constraints.txt"])
 def test_ranges_admit_the_versions_of_colab_and_of_the_tests(file):
-    wanted = requirements("keras", "torch", "lab", "cluster", "test")
+    wanted = requirements("brains", "keras", "torch", "lab", "cluster", "test")
     held = versions(file)
     shared = wanted.keys() & held.keys()
     assert len(shared) >= 20
@@ -42,13 +42,13 @@ def test_ranges_admit_the_versions_of_colab_and_of_the_tests(file):
 
 
 def test_every_requirement_is_pinned_for_the_tests():
-    wanted = requirements("keras", "torch", "lab", "cluster", "test")
+    wanted = requirements("brains", "keras", "torch", "lab", "cluster", "test")
     assert not wanted.keys() - versions("constraints.txt").keys()
 
 
 def test_the_users_packages_are_all_required():
     named = "jupyterlab tensorflow torch monai nibabel matplotlib pandas nbval papermill ipywidgets"
-    assert set(named.split()) <= requirements("keras", "torch", "lab", "test").keys()
+    assert set(named.split()) <= requirements("brains", "keras", "torch", "lab", "test").keys()
 
 
 def test_environment_yml_takes_its_list_from_pyproject():
@@ -72,7 +72,7 @@ def test_binder_repeats_the_ranges_of_pyproject_with_cpu_builds():
         line.replace("=3", "==3", 1) if line.startswith("python=3") else line for line in lines
     ]
     held = {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
-    wanted = {n: r.specifier for n, r in requirements("keras", "torch", "lab").items()}
+    wanted = {n: r.specifier for n, r in requirements("brains", "keras", "torch", "lab").items()}
     assert held["tensorflow-cpu"] == wanted["tensorflow"]
     assert held["pytorch-cpu"] == wanted["torch"]
     assert "torch" not in held and "tensorflow" not in held, "Binder must not pull CUDA packages"

@@ -66,6 +66,8 @@ def run(
                 cluster.Cluster(scheduler) if scheduler else runs.Here(jobs) as place,
                 Display() as display,
             ):
+                if scheduler and profile == "gpu" and not place.offers_gpu():
+                    print("the lessons wait for a worker that offers a GPU (--resources GPU=1)")
                 options = {"resume": resume, "progress": display.cell, "place": place}
                 outcomes = runs.run(tasks, jobs=at_once, **options)
         except KeyboardInterrupt:
