@@ -14,7 +14,7 @@ ONE_THREAD := $(if $(TEST_JOBS),OMP_NUM_THREADS=1)
 FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
 
-.PHONY: run test setup check lint save bench clean
+.PHONY: run test faults setup check lint save bench clean
 
 run: setup
 	$(BIN)/course run $(ARGS)
@@ -25,6 +25,10 @@ test: setup
 	$(BIN)/course check
 	$(ONE_THREAD) COURSE_STATIC=1 $(BIN)/python -m pytest $(TEST_JOBS) --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_JOBS)
+
+# Broken downloads, files, weights and runs, many more of each than in `make test`.
+faults: setup
+	COURSE_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 setup: $(VENV)/.ready
 

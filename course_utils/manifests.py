@@ -241,13 +241,14 @@ def _parse(path: Path) -> tuple[yaml.Node, object]:
     """Return the marked nodes of a YAML file, which know their lines, and its plain content."""
     try:
         text = path.read_text(encoding="utf-8")
+        _refuse_references(path, text)
         node = yaml.compose(text, yaml.SafeLoader)
         content = yaml.safe_load(text)
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} is not UTF-8 text: save it as UTF-8") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a day that is none
         raise ManifestError(_broken_yaml(path, error)) from error
     if not isinstance(node, yaml.MappingNode):
         raise ManifestError(f"{path}, line 1: expected 'field: value' lines, found none")
@@ -256,7 +257,17 @@ def _parse(path: Path) -> tuple[yaml.Node, object]:
     return node, content
 
 
-def _broken_yaml(path: Path, error: yaml.YAMLError) -> str:
+def _refuse_references(path: Path, text: str) -> None:
+    """Raise for ``*name``: a few lines of references can stand for more than fits into memory."""
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ManifestError(
+                f"{path}, line {event.start_mark.line + 1}: refers to another place with "
+                f"*{event.anchor}, write it out"
+            )
+
+
+def _broken_yaml(path: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f", line {mark.line + 1}" if mark else ""
     problem = " ".join(str(getattr(error, "problem", None) or error).split())

@@ -234,7 +234,7 @@ def load(table: pd.DataFrame, path: str | os.PathLike) -> pd.Series:
         part has an unknown name or no patient; the line names the first.
     """
     rows = _split_rows(Path(path))
-    check_disjoint(rows, group="patient")
+    check_disjoint(rows, group="patient", where=f" of {path}")
     unknown = sorted(set(rows["part"]) - set(PATIENT_PARTS))
     if unknown:
         raise DataError(
@@ -299,12 +299,14 @@ def shared_groups(table: pd.DataFrame, part: str = "part", group: str = "group")
     return sorted(parts.index[parts > 1])
 
 
-def check_disjoint(table: pd.DataFrame, part: str = "part", group: str = "group") -> None:
-    """Raise `DataError` when a group lies in two parts; its line names the first."""
+def check_disjoint(
+    table: pd.DataFrame, part: str = "part", group: str = "group", where: str = ""
+) -> None:
+    """Raise `DataError` when a group lies in two parts; its line names the first, and ``where``."""
     shared = shared_groups(table, part, group)
     if shared:
         raise DataError(
-            f"every {group} must lie in one part, found {len(shared)} in several, the first "
+            f"every {group} must lie in one part{where}, found {len(shared)} in several, the first "
             f"{shared[0]!r}: split by {group}"
         )
 

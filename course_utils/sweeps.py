@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, dict[str, str]]:
     """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise ParameterError(
             f"--sweep must be a YAML file, found {path} ({why}): mend it"

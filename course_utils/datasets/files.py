@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from ..errors import DataError
@@ -17,6 +21,8 @@ KINDS = {
     ".jpeg": "JPEG image",
     ".nii": "NIfTI file",
     ".img": "Analyze file",
+    ".hdr": "Analyze header",
+    ".csv": "CSV table",
 }
 """What a file is, by the ending of its name (``.gz`` left out)."""
 
@@ -60,23 +66,111 @@ def subfolder(folder: Path, name: str, holds: str, needed: str = "") -> Path:
     return folder / name
 
 
-def open_image(path: str | os.PathLike) -> Image.Image:
+@contextmanager
+def decoding(path: str | os.PathLike) -> Iterator[None]:
+    """Turn whatever a library raises while it reads a file into one line.
+
+    For a broken file Pillow, nibabel and pandas raise errors of many kinds, and of other kinds in
+    their next version: each of them means that the file is not what its name says.
+
+    Raises
+    ------
+    DataError
+        It names file, kind and cause.
+    """
     try:
-        return Image.open(path)
+        yield
+    except DataError:
+        raise
     except FileNotFoundError as error:
-        raise DataError(f"expected an image at {path}, found no file: fetch it again") from error
-    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"expected a {_kind(path)} at {path}, found no file: fetch it again"
+        ) from error
+    except Exception as error:
         raise damaged(path, error) from error
 
 
 def damaged(path: str | os.PathLike, error: Exception) -> DataError:
     """Return the error for a file that cannot be read; it names file, kind and cause."""
-    cause = (str(error) or type(error).__name__).splitlines()[0]
-    kind = KINDS.get(Path(str(path).lower().removesuffix(".gz")).suffix, "file")
+    cause = " ".join(str(error).split())[:160] or type(error).__name__
     return DataError(
-        f"expected a whole {kind}, found a damaged one at {path} ({cause}): "
+        f"expected a whole {_kind(path)}, found a damaged one at {path} ({cause}): "
         "fetch it again, or remove it"
     )
+
+
+def _kind(path: str | os.PathLike) -> str:
+    return KINDS.get(Path(str(path).lower().removesuffix(".gz")).suffix, "file")
+
+
+def open_image(path: str | os.PathLike) -> Image.Image:
+    """Open an image; its pixels are read later, within `decoding`.
+
+    Raises
+    ------
+    DataError
+        The file is missing or no image.
+    """
+    with decoding(path):
+        return Image.open(path)
+
+
+def open_sealed(path: str | os.PathLike) -> Image.Image:
+    """Open an image after its checksums were compared, where it has some.
+
+    Pillow decodes a PNG whose pixels were changed and never looks at them.
+    """
+    image = open_image(path)
+    if image.format == "PNG":
+        with image, decoding(path):
+            image.verify()
+        image = open_image(path)
+    return image
+
+
+def check_gzip(path: str | os.PathLike) -> None:
+    """Compare the checksum of a ``.gz``, which no reader does that stops after the last voxel.
+
+    Raises
+    ------
+    DataError
+        It is another one.
+    """
+    if str(path).lower().endswith(".gz"):
+        with decoding(path), gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+
+
+def check_numbers(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Raise `DataError` unless an array holds real, finite numbers."""
+    if array.dtype.kind not in "iuf":
+        raise DataError(
+            f"expected one number a voxel, found {array.dtype} in {path}: save one channel alone"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = np.count_nonzero(~np.isfinite(array))
+        raise DataError(
+            f"expected finite numbers, found {count} voxels that are not in {path}: fetch it again"
+        )
+
+
+def read_csv(path: str | os.PathLike, columns: int, **how) -> pd.DataFrame:
+    """Read a table as text.
+
+    Raises
+    ------
+    DataError
+        The file is missing, no table, or has fewer columns.
+    """
+    with decoding(path):
+        table = pd.read_csv(path, dtype=str, **how)
+    if len(table.columns) < columns:
+        raise DataError(
+            f"expected at least {columns} columns in {path}, found {len(table.columns)}: "
+            "fetch it again"
+        )
+    return table
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -92,13 +186,11 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     DataError
         The file is missing, damaged, or not 8 bits a channel.
     """
-    image = open_image(path)
+    image = open_sealed(path)
     if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
         raise DataError(
             f"expected 8 bits a channel, found mode {image.mode!r} in {path}: "
             "convert the image to 8 bits first"
         )
-    try:
+    with decoding(path):
         return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(path, error) from error

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from ..errors import DataError
-from .files import damaged, none_in, open_image, point_at
+from .files import decoding, none_in, open_image, open_sealed, point_at
 
 PARTS = {"training": "train", "validation": "validation", "test": "test"}
 """The publisher's names of the parts, and the course's."""
@@ -126,11 +126,9 @@ def _reduced(picture: Image.Image, path: str | os.PathLike, size: int) -> np.nda
     which is the reduction by 2, 4 or 8 for a part of the work and 1/64 of the memory.
     """
     picture.draft("RGB", (size, size))
-    try:
+    with decoding(path):
         small = picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(small)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(path, error) from error
 
 
 def read_mask(
@@ -149,14 +147,15 @@ def read_mask(
     Returns
     -------
     ndarray, uint8, (y, x)
-        0 skin, 255 lesion (above 127 in the file).
+        0 skin, 255 lesion.
 
     Raises
     ------
     DataError
-        The file is missing or cut short, is no 8-bit mask, or is of another size than the image.
+        The file is missing or damaged, is no mask of 0 and 255, or is of another size than the
+        image.
     """
-    mask = open_image(path)
+    mask = open_sealed(path)
     if mask.mode not in ("L", "1", "P"):
         raise DataError(
             f"expected a mask of 8 bits in one channel, found mode {mask.mode} in {path}: fetch it "
@@ -167,10 +166,18 @@ def read_mask(
             f"expected a mask of the image's {shape[0]} x {shape[1]} pixels, found "
             f"{mask.height} x {mask.width} in {path}: it belongs to another image"
         )
-    try:
+    with decoding(path):
         mask = mask.convert("L")
+        _check_values(mask.histogram(), path)
         if size is not None:
             mask = mask.resize((size, size), Image.Resampling.NEAREST)
-        return np.where(np.asarray(mask) > 127, np.uint8(255), np.uint8(0))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(path, error) from error
+        return np.asarray(mask)
+
+
+def _check_values(histogram: list[int], path: str | os.PathLike) -> None:
+    strange = [value for value in range(1, 255) if histogram[value]]
+    if strange:
+        raise DataError(
+            f"expected a mask of 0 and 255, found the value {strange[0]} in {path}: was it resized "
+            "smoothly, or saved as JPEG? fetch it again"
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .files import damaged, none_in, open_image, subfolder
+from .files import decoding, none_in, open_image, subfolder
 
 SEQUENCES = ("pre-contrast", "FLAIR", "post-contrast")
 SHAPE = (256, 256)
@@ -85,15 +85,13 @@ def _check_size(path: Path) -> None:
 
 def _mask_array(path: Path | str) -> np.ndarray:
     image = open_image(path)
-    if image.size != SHAPE[::-1]:
+    if image.size != SHAPE[::-1] or image.mode not in ("L", "1", "P"):
         raise DataError(
-            f"expected a mask of {SHAPE[0]} x {SHAPE[1]} pixels like its slice, found "
-            f"{image.size[1]} x {image.size[0]} in {path}: fetch it again"
+            f"expected a mask of {SHAPE[0]} x {SHAPE[1]} pixels with one channel of 8 bits, found "
+            f"{image.size[1]} x {image.size[0]}, mode {image.mode!r}, in {path}: fetch it again"
         )
-    try:
+    with decoding(path):
         array = np.asarray(image.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(path, error) from error
     strange = np.setdiff1d(np.unique(array), [0, 255])
     if strange.size:
         raise DataError(
@@ -117,10 +115,8 @@ def read_slice(row: pd.Series) -> dict[str, np.ndarray]:
         A file is missing, damaged or of another size; the line names it.
     """
     _check_size(Path(row["image"]))
-    try:
+    with decoding(row["image"]):
         image = np.asarray(open_image(row["image"]))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(row["image"], error) from error
     return {"image": image, "mask": (_mask_array(row["mask"]) > 0).astype(np.uint8)[..., None]}
 
 
@@ -135,7 +131,8 @@ def read_patients(folder: Path | str) -> pd.DataFrame:
     path = Path(folder) / "kaggle_3m" / "data.csv"
     if not path.is_file():
         raise DataError(f"expected the table of patients at {path}, found none: fetch it again")
-    table = pd.read_csv(path)
+    with decoding(path):
+        table = pd.read_csv(path)
     if "Patient" not in table.columns:
         raise DataError(
             f"expected a column Patient in {path}, found {', '.join(table.columns[:4])} ...: "

@@ -7,7 +7,6 @@ The tutorial unpacks both archives into a folder ``MosMedData``; a folder that h
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .files import damaged, none_in, subfolder
+from .files import check_numbers, decoding, none_in, subfolder
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -73,14 +72,9 @@ def _open(path: str | os.PathLike) -> nib.Nifti1Image:
     """Open a NIfTI file and check its header."""
     import nibabel as nib
 
-    try:
+    with decoding(path):
         image = nib.load(path)
-    except FileNotFoundError as error:
-        raise DataError(f"expected a scan at {path}, found no file: fetch it again") from error
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError,
-            nib.spatialimages.HeaderDataError) as error:  # fmt: skip
-        raise damaged(path, error) from error
-    _check(path, image)
+        _check(path, image)
     return image
 
 
@@ -145,11 +139,11 @@ def read_ct(file: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """
     image = _open(file)
     slope, intercept = _scale(image)
-    try:
+    with decoding(file):
         stored = np.asarray(image.dataobj.get_unscaled())
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise damaged(file, error) from error
+        check_numbers(file, stored)
     volume = _scaled(stored, slope, intercept)
+    check_numbers(file, volume)
     if not volume[::4, ::4].min() < AIR:
         low, high = float(volume.min()), float(volume.max())
         scaled = (slope, intercept) != (1, 0)

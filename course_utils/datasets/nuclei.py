@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .files import damaged, none_in, open_image, read_image, subfolder
+from .files import decoding, none_in, open_image, open_sealed, read_image, subfolder
 
 KINDS = ("dark fluorescence", "bright grey", "stained colour")
 COLOUR_SPREAD = 6.0
@@ -76,10 +76,8 @@ def read_instances(masks: list[str], shape: tuple[int, int]) -> np.ndarray:
 
 
 def _mask_pixels(mask: str, shape: tuple[int, int]) -> np.ndarray:
-    try:
-        array = np.asarray(open_image(mask))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise damaged(mask, error) from error
+    with decoding(mask):
+        array = np.asarray(open_sealed(mask))
     array = array[..., 0] if array.ndim == 3 else array
     if array.shape != tuple(shape):
         raise DataError(

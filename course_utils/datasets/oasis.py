@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .files import damaged, none_in, point_at, subfolder
+from .files import check_gzip, check_numbers, decoding, none_in, point_at, read_csv, subfolder
 
 TISSUES = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
 COLUMNS = ["case", "group", "source", "official", "image", "automatic", "manual", "structures"]
@@ -158,11 +158,10 @@ def read_volume(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """
     import nibabel
 
-    try:
+    with decoding(path):
         image = nibabel.as_closest_canonical(_three_axes(_open(path), path))
         array = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as error:
-        raise damaged(path, error) from error
+        check_numbers(path, array)
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))), image.affine
 
 
@@ -177,12 +176,9 @@ def _open(path: str | os.PathLike):
             f"expected {path.with_suffix('.hdr').name} beside {path.name} in {path.parent}, found "
             "no such file: an Analyze volume is a pair, copy both"
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Analyze headers of 2007 carry odd fields
-            return nibabel.load(path)
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise damaged(path, error) from error
+    with decoding(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Analyze headers of 2007 carry odd fields
+        return nibabel.load(path)
 
 
 def _three_axes(image, path: str | os.PathLike):
@@ -258,6 +254,7 @@ def read_labels(
     DataError
         Shape or affine differ from the image's, or a value is not in the table.
     """
+    check_gzip(path)
     labels, own = read_volume(path)
     if labels.shape != image.shape:
         raise DataError(
@@ -312,9 +309,14 @@ def label_table(folder: str | os.PathLike) -> dict[int, str]:
     path = Path(folder) / LABEL_TABLE
     if not path.is_file():
         raise DataError(f"expected the label table at {path}, found no file: fetch malf again")
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    names = {int(number): re.sub(r"\s+", " ", name) for number, name, *_ in rows.to_numpy()}
-    return {0: "background"} | names
+    rows = read_csv(path, 2, na_filter=False).to_numpy()
+    strange = [number for number, *_ in rows if not re.fullmatch("[0-9]{1,3}", number)]
+    strange += [number for number, *_ in rows if number not in strange and int(number) > 255]
+    if strange:
+        raise DataError(
+            f"expected label numbers from 0 to 255 in {path}, found {strange[0]!r}: fetch it again"
+        )
+    return {0: "background"} | {int(number): re.sub(r"\s+", " ", name) for number, name, *_ in rows}
 
 
 def structure_numbers(table: Mapping[int, str]) -> dict[str, list[int]]:
