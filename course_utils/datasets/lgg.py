@@ -87,8 +87,8 @@ def _mask_array(path: Path | str) -> np.ndarray:
     image = open_image(path)
     if image.size != SHAPE[::-1] or image.mode not in ("L", "1", "P"):
         raise DataError(
-            f"expected a mask of {SHAPE[0]} x {SHAPE[1]} pixels with one channel of 8 bits, found "
-            f"{image.size[1]} x {image.size[0]}, mode {image.mode!r}, in {path}: fetch it again"
+            f"expected a mask of {SHAPE[0]} x {SHAPE[1]} pixels like its slice, one channel of 8 bits, "
+            f"found {image.size[1]} x {image.size[0]}, mode {image.mode!r}, in {path}: fetch it again"
         )
     with decoding(path):
         array = np.asarray(image.convert("L"))
