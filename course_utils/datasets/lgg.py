@@ -85,10 +85,15 @@ def _check_size(path: Path) -> None:
 
 def _mask_array(path: Path | str) -> np.ndarray:
     image = open_image(path)
-    if image.size != SHAPE[::-1] or image.mode not in ("L", "1", "P"):
+    if image.size != SHAPE[::-1]:
         raise DataError(
-            f"expected a mask of {SHAPE[0]} x {SHAPE[1]} pixels like its slice, one channel of 8 bits, "
-            f"found {image.size[1]} x {image.size[0]}, mode {image.mode!r}, in {path}: fetch it again"
+            f"expected a mask of {SHAPE[0]} x {SHAPE[1]} pixels like its slice, found "
+            f"{image.size[1]} x {image.size[0]} in {path}: fetch it again"
+        )
+    if image.mode not in ("L", "1", "P"):
+        raise DataError(
+            f"expected a mask of 8 bits in one channel, found mode {image.mode!r} in {path}: fetch "
+            "it again"
         )
     with decoding(path):
         array = np.asarray(image.convert("L"))
