@@ -33,7 +33,7 @@ SETTINGS = {
 }
 VIEWER = """\
 import numpy as np
-from course_utils import plotting, runtime
+from course_utils import plotting
 y, x, z = np.mgrid[:64, :64, :20]
 cone = np.where(np.hypot(y - 32, x - 32) < 4 + z, 40, -1000)
 plotting.slice_viewer(cone, (1.0, 1.0, 2.0), "A cone")"""
@@ -123,6 +123,7 @@ def page(server, lesson):
         page.set_default_timeout(120_000)
         page.goto(f"{server}lab/tree/{lesson.name}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.get_by_text("| Idle").wait_for()  # the kernel is up: what is run before is lost
         yield page
         browser.close()
 
@@ -161,8 +162,10 @@ def test_a_lesson_is_run_and_explored_in_jupyterlab(page, lesson):
     picture(page, lesson, "2-slider")
 
     solution = page.locator(".jp-CodeCell:has(.jp-Cell-inputWrapper .jp-Placeholder)").first
-    assert "@title" not in solution.inner_text()
+    editor = solution.locator(".jp-InputArea-editor")
+    sync_api.expect(editor).to_be_hidden()
     solution.scroll_into_view_if_needed()
     solution.locator(".jp-Cell-inputWrapper .jp-Placeholder-content").click()
-    sync_api.expect(page.get_by_text("# @title").first).to_be_visible()
+    editor = page.locator(".jp-InputArea-editor:visible").filter(has_text="# @title")
+    sync_api.expect(editor.first).to_be_visible()
     picture(page, lesson, "3-solution")
