@@ -93,7 +93,8 @@ RECIPES = {
         lambda names: names["losses"].focal_tversky, lambda names: names["feed"], grey_slice,
     ),
     "04_unet_skin_lesions": Recipe(
-        "feed", ("dead-trial", "dead-figure", "tutorial-train", "tutorial-curves", "ceiling", "bilinear"),
+        "feed",
+        ("dead-trial", "dead-figure", "tutorial-train", "tutorial-curves", "ceiling", "bilinear"),
         lambda names: names["network"], lambda names: names["border_loss"],
         lambda names: names["feed"], photograph,
     ),
@@ -120,10 +121,12 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         plain = stage(lesson, recipe.last, precision="float32", **how)
         names = stage(lesson, recipe.last, **how)
         feed = recipe.feed(names)
-        some = FirstSteps(feed, min(steps, len(feed)))
+        some = first_steps(feed, min(steps, len(feed)))
         x, y = (np.concatenate(part) for part in zip(*(feed[k] for k in range(len(some)))))
         batch = len(feed[0][0])
         networks = [recipe.network(of) for of in (names, plain)]
+        rate = matrix_rate(keras.config.dtype_policy().compute_dtype)
+        floor = operations(networks[0], batch, x.shape[1:]) / rate  # before it is compiled
         for network, of in zip(networks, (names, plain)):
             network.compile(keras.optimizers.AdamW(1e-3), recipe.loss(of), jit_compile=False)
         ours, float32 = (
@@ -132,9 +135,6 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         )
         cases = np.arange(len(x)) % len(names["table"])
         step = paired(float32, ours, rounds)
-        floor = operations(networks[0], batch, x.shape[1:]) / matrix_rate(
-            keras.config.dtype_policy().compute_dtype
-        )
         return {
             "epoch: feed / same arrays in memory": paired(
                 lambda: networks[0].fit(some, verbose=0), ours, rounds
@@ -150,21 +150,18 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         }
 
 
-class FirstSteps:
-    """The first steps of a feed, as a feed."""
+def first_steps(feed: Any, steps: int) -> Any:
+    """Return the first steps of a feed as a ``keras.utils.PyDataset``."""
+    import keras
 
-    def __new__(cls, feed: Any, steps: int) -> Any:
-        """Return a ``keras.utils.PyDataset`` (whose module is not imported before it is needed)."""
-        import keras
+    class Some(keras.utils.PyDataset):
+        def __len__(self):
+            return steps
 
-        class Some(keras.utils.PyDataset):
-            def __len__(self):
-                return steps
+        def __getitem__(self, step):
+            return feed[step]
 
-            def __getitem__(self, step):
-                return feed[step]
-
-        return Some()
+    return Some()
 
 
 def main() -> None:
