@@ -223,6 +223,23 @@ def _links(lesson: Lesson, published: Source) -> str:
     return " · ".join(f"[{name}]({address})" for name, address in links.items())
 
 
+def overview(published: Source) -> str:
+    """Return the links of all lessons as a list in Markdown, for the README.
+
+    Examples
+    --------
+    >>> print(overview(Source("someone/course", "main")).partition("](")[0])
+    - `01_brain_tumor_classification`: [Open in Colab
+    """
+    if not published.repository:
+        return (
+            "Links to Colab and Binder stand here once `course links OWNER/REPOSITORY` has said\n"
+            "where the course is published.\n"
+        )
+    rows = [f"- `{lesson.id}`: {_links(lesson, published)}\n" for lesson in table().values()]
+    return "".join(rows)
+
+
 def box(lesson: Lesson, times: Mapping[str, Measures]) -> str:
     """Return the second cell (Markdown): goals, what to know, time and memory, data.
 

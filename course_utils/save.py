@@ -1,7 +1,4 @@
-"""Storing a lesson: run once, cleaned, held against the rules, and only then written.
-
-Also what is made of stored lessons: the copies for a class, and the links of a fork.
-"""
+"""Storing a lesson: run once, cleaned, held against the rules, and only then written."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from pathlib import Path
 import nbformat
 
 from . import execution, lessons, paths, records, rules
-from .errors import CourseError, LessonFailed
+from .errors import LessonFailed
 from .execution import Job, Outcome, Report
 from .parameters import tagged
 from .rules.stored import CELL_METADATA, KERNEL, LANGUAGE, WIDGET
@@ -110,56 +107,3 @@ def _merged(outputs: list) -> Iterable[nbformat.NotebookNode]:
         text = "".join(piece.text for piece in pieces)
         text = re.sub(r"[^\n]*\r(?!\n)", "", text)
         yield nbformat.v4.new_output("stream", name=name, text=text)
-
-
-def for_students(notebook) -> nbformat.NotebookNode:
-    """Return a copy without the solutions and without outputs."""
-    notebook = copy.deepcopy(notebook)
-    solutions = {i for i, _ in tagged(notebook, "solution")}
-    notebook.cells = [cell for i, cell in enumerate(notebook.cells) if i not in solutions]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
-
-
-def students(notebooks: Iterable[Path], folder: Path) -> list[Path]:
-    """Write the copies for a class into a folder; return their paths.
-
-    Raises
-    ------
-    CourseError
-        If the folder is the one of the lessons themselves.
-    """
-    written = []
-    for path in notebooks:
-        if path.parent.resolve() == folder.resolve():
-            raise CourseError(f"expected another folder than that of the lessons, found {folder}")
-        copied = for_students(nbformat.read(path, as_version=4))
-        paths.atomic_write(folder / path.name, nbformat.writes(copied) + "\n")
-        written.append(folder / path.name)
-    return written
-
-
-def link(notebooks: Iterable[Path], pyproject: Path, published: lessons.Source) -> None:
-    """Write where the course is published into ``pyproject.toml`` and into every lesson.
-
-    Raises
-    ------
-    CourseError
-        If ``pyproject.toml`` has no lines ``repository`` and ``ref`` in ``[tool.course]``.
-    """
-    text = pyproject.read_text(encoding="utf-8")
-    head, table, body = text.partition("[tool.course]\n")
-    for key in ("repository", "ref"):
-        line = f'{key} = "{getattr(published, key)}"'
-        body, found = re.subn(rf"^{key}\s*=.*$", line, body, count=1, flags=re.MULTILINE)
-        if not table or not found:
-            raise CourseError(
-                f"expected {key} in [tool.course] of {pyproject.name}, found none: add it"
-            )
-    paths.atomic_write(pyproject, head + table + body)
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
-        put_frame(notebook, lessons.frame(lessons.get(path.stem), published))
-        paths.atomic_write(path, nbformat.writes(notebook) + "\n")

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from tiny_lessons import BODY, write_lesson
 
-from course_utils import cli, execution, lessons, paths, records
+from course_utils import cli, execution, lessons, paths, publish, records
 from course_utils.execution import Outcome
 
 
@@ -140,6 +140,7 @@ def test_students_writes_copies(course, capsys):
 
 def test_links_need_a_pyproject_with_the_lines(course, capsys):
     (course / "pyproject.toml").write_text('[tool.course]\nrepository = ""\nref = ""\n')
+    (course / "README.md").write_text(publish.BEGIN + publish.END)
     code, out, _ = course_command(capsys, "links", "someone/course", "--ref", "v1")
     assert code == 0 and "someone/course at v1" in out
     assert 'ref = "v1"' in (course / "pyproject.toml").read_text()

@@ -1,4 +1,4 @@
-"""What is stored of a lesson, what a class gets, and where the links lead."""
+"""What is stored of a lesson."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import json
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from tiny_lessons import write_lesson
 
 from course_utils import execution, lessons, save
-from course_utils.errors import CourseError, LessonFailed, NotebookError
+from course_utils.errors import LessonFailed, NotebookError
 from course_utils.execution import Outcome
 
 
@@ -98,32 +97,3 @@ def test_cleaning_joins_text_and_drops_views_of_widgets():
     assert cleaned[0].text == "2\n3\r\n"
     assert [dict(output.data) for output in cleaned[1:]] == [{"image/png": "AA=="}]
     assert len(notebook.cells[0].outputs) == 4
-
-
-def test_students_get_neither_solutions_nor_outputs(savable, tmp_path):
-    (written,) = save.students([savable], tmp_path / "class")
-    cells = nbformat.read(written, as_version=4).cells
-    assert not any("solution" in cell.metadata.get("tags", []) for cell in cells)
-    assert sum("exercise" in cell.metadata.get("tags", []) for cell in cells) == 3
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-    with pytest.raises(CourseError, match="another folder"):
-        save.students([savable], savable.parent)
-
-
-def test_links_are_written_in_one_place_and_into_every_lesson(tmp_path):
-    pyproject = tmp_path / "pyproject.toml"
-    pyproject.write_text(
-        '[a]\nref = "a"\n[tool.course]\nrepository = ""\nref = ""\n[b]\nref = "b"\n'
-    )
-    lesson = write_lesson(tmp_path / "notebooks", "05_unet_nuclei", "pass")
-    notebook = nbformat.read(lesson, as_version=4)
-    notebook.cells[1].metadata["tags"] = ["setup"]
-    nbformat.write(notebook, lesson)
-    save.link([lesson], pyproject, lessons.Source("someone/course", "main"))
-    written = pyproject.read_text().splitlines()
-    assert written[2:5] == ["[tool.course]", 'repository = "someone/course"', 'ref = "main"']
-    assert written[:2] == ["[a]", 'ref = "a"'] and written[5:] == ["[b]", 'ref = "b"']
-    assert "someone/course@main" in nbformat.read(lesson, as_version=4).cells[1].source
-    pyproject.write_text("[tool.course]\n")
-    with pytest.raises(CourseError, match="expected repository in"):
-        save.link([lesson], pyproject, lessons.Source("someone/course", "main"))

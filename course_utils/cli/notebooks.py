@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .. import lessons, paths, rules, runs, save
+from .. import lessons, paths, publish, rules, runs, save
 from ..errors import NotebookError
 from ..runtime import minutes
 from .runs import Display, Lessons
@@ -46,7 +46,7 @@ def students(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where the copies go")],
 ) -> None:
     """Copy the lessons for a class: without solutions and without outputs."""
-    written = save.students(runs.find(paths.notebooks_dir()), folder)
+    written = publish.students(runs.find(paths.notebooks_dir()), folder)
     print(f"{len(written)} lesson{'s' * (len(written) != 1)} without solutions in {folder}")
 
 
@@ -54,8 +54,8 @@ def links(
     repository: Annotated[str, typer.Argument(metavar="OWNER/REPO", help="on GitHub")],
     ref: Annotated[str, typer.Option(help="branch or tag")] = "main",
 ) -> None:
-    """Name the repository from which Colab and Binder take the course, in every lesson."""
+    """Name the repository from which Colab and Binder take the course, wherever it is linked."""
     published = lessons.checked(repository, ref)
     root = paths.notebooks_dir().parent
-    save.link(runs.find(root / "notebooks"), root / "pyproject.toml", published)
+    publish.link(root, published)
     print(f"the lessons link to {repository} at {ref}")
