@@ -1,5 +1,6 @@
 """The frame: one list of packages, checked where it is repeated; nothing heavy imported early."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from course_utils import lessons
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -39,6 +42,18 @@ def test_ranges_admit_the_versions_of_colab_and_of_the_tests(file):
         f"{wanted[n]} refuses {held[n]}" for n in shared if held[n] not in wanted[n].specifier
     ]
     assert not refused
+
+
+@pytest.mark.parametrize("lesson", lessons.table().values(), ids=lambda lesson: lesson.id)
+def test_what_colab_lacks_of_a_lesson_is_named_with_all_it_requires(lesson):
+    """The setup cell installs without dependencies, so that nothing that is there changes."""
+    named = {canonicalize_name(name) for name in lesson.packages.values()}
+    there = versions("colab-versions.txt").keys()
+    for name in named - there:
+        for line in importlib.metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(needed.name) in named | there, f"{name} needs {needed}"
 
 
 def test_every_requirement_is_pinned_for_the_tests():
