@@ -39,6 +39,14 @@ $(VENV)/.ready: pyproject.toml tests/constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c tests/constraints.txt -e ".[all,test]"
 	@touch $@
 
+# The first cell of every lesson, and lessons 4 to 6, in an environment like Colab's: Python 3.13 and
+# the versions that Colab ships, without PyTorch. COLAB_PYTHON names a Python 3.13.
+COLAB_PYTHON ?= python3.13
+colab: setup
+	$(COLAB_PYTHON) -m venv .colab
+	grep -v '^torch==' tests/colab-versions.txt | .colab/bin/python -m pip install --quiet $(PIP_ARGS) -r /dev/stdin
+	COLAB_PYTHON=$(CURDIR)/.colab/bin/python $(BIN)/python -m pytest tests/test_colab.py
+
 check lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/course check
@@ -50,4 +58,4 @@ bench: setup
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) .colab runs build *.egg-info

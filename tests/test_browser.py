@@ -148,16 +148,14 @@ def test_a_lesson_is_run_and_explored_in_jupyterlab(page, lesson):
     slider = page.locator(".jp-OutputArea .widget-slider").first
     slider.scroll_into_view_if_needed()
     viewer = page.locator(".jp-OutputArea img.widget-image").first
-    before, readout = viewer.screenshot(), slider.locator(".widget-readout").inner_text()
+    before, source = viewer.screenshot(), viewer.get_attribute("src")
+    readout = slider.locator(".widget-readout").inner_text()
     handle = slider.locator(".noUi-handle")
     handle.focus()
     for _ in range(3):
         handle.press("ArrowRight")
     sync_api.expect(slider.locator(".widget-readout")).not_to_have_text(readout)
-    page.wait_for_function(
-        "([image, src]) => image.src !== src",
-        arg=[viewer.element_handle(), viewer.get_attribute("src")],
-    )
+    sync_api.expect(viewer).not_to_have_attribute("src", source, timeout=120_000)
     assert viewer.screenshot() != before, "the slice did not change"
     picture(page, lesson, "2-slider")
 

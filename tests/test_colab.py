@@ -1,6 +1,6 @@
 """The first cell of each lesson, and the lessons themselves, in an environment like Colab's.
 
-``make colab`` prepares such an environment (Python 3.13, the versions of ``colab-versions.txt``) and
+``make colab`` prepares such an environment (Python 3.13, versions of ``colab-versions.txt``) and
 names it in ``COLAB_PYTHON``; without it these tests are skipped. Lessons 1 to 3 need PyTorch there.
 """
 
@@ -20,7 +20,7 @@ from course_utils import lessons, publish
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.environ.get("COLAB_PYTHON", "")
 OWNER = "someone/course"
-HOURS = 3 * 3600
+PATIENCE = 3 * 3600  # seconds for a lesson on a slow machine
 RUN = """\
 import sys, nbformat
 from nbclient import NotebookClient
@@ -50,7 +50,7 @@ def fork(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path):
-    """Return the variables of a Colab kernel in a home of its own; GitHub leads to this checkout."""
+    """Return the variables of a Colab kernel in a home of its own; GitHub leads here."""
     colab = tmp_path / "colab"
     colab.mkdir()
     (colab / "sitecustomize.py").write_text(COLAB)
@@ -106,7 +106,7 @@ def test_a_lesson_runs_on_the_sample(lesson, fork, environment, clean, tmp_path)
         pytest.skip("needs PyTorch in that environment")
     path = tmp_path / f"{lesson.id}.ipynb"
     shutil.copy(fork / "notebooks" / path.name, path)
-    python("-c", RUN, str(path), cwd=tmp_path, env=environment, timeout=HOURS)
+    python("-c", RUN, str(path), cwd=tmp_path, env=environment, timeout=PATIENCE)
     (written,) = tmp_path.rglob("metrics.json")
     found = json.loads(written.read_text())
     assert found["lesson"] == lesson.id
