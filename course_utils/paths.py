@@ -6,7 +6,9 @@ notebook's.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -68,6 +70,22 @@ def notebooks_dir() -> Path:
             "course_utils alone: clone the repository and run the command there"
         )
     return root / "notebooks"
+
+
+def without_home(text: str) -> str:
+    """Return a text with the home folder written as ``~``: results are passed on to others.
+
+    Examples
+    --------
+    >>> without_home(f'"DATA_DIR": "{(Path.home() / "scans").as_posix()}"')
+    '"DATA_DIR": "~/scans"'
+    """
+    home = Path.home()
+    if home == Path(home.anchor):
+        return text
+    forms = {str(home), home.as_posix(), json.dumps(str(home))[1:-1]}
+    longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+    return re.sub(f"({'|'.join(longest_first)})(?![\\w.-])", "~", text)
 
 
 def atomic_write(path: str | os.PathLike, content: str | bytes) -> None:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from . import lessons
 from .errors import ParameterError
 from .execution import Job, Outcome
-from .paths import atomic_write, data_root
+from .paths import atomic_write, data_root, without_home
 
 NOTEBOOK, RECORD, METRICS, FIGURES = "notebook.ipynb", "run.json", "metrics.json", "figures"
 LOCK = ".lock"
@@ -147,7 +147,7 @@ def _write(task: Task, outcome: Outcome) -> None:
         "parameters": task.job.parameters,
         "outcome": asdict(outcome),
     }
-    atomic_write(task.folder / RECORD, json.dumps(record, indent=1) + "\n")
+    atomic_write(task.folder / RECORD, without_home(json.dumps(record, indent=1)) + "\n")
 
 
 def _read(task: Task) -> dict[str, Any] | None:

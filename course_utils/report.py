@@ -20,7 +20,7 @@ import nbformat
 from . import comparison, lessons
 from .comparison import LESS_IS_BETTER
 from .errors import ParameterError
-from .paths import atomic_write
+from .paths import atomic_write, without_home
 from .records import FIGURES, NOTEBOOK, RECORD, results
 from .runtime import minutes
 
@@ -69,8 +69,8 @@ def write(folder: Path) -> Path:
     entries = collect(folder)
     done = sum(entry["status"] == "done" for entry in entries)
     summary = {"done": done, "failed": len(entries) - done, "lessons": entries}
-    atomic_write(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
-    atomic_write(folder / PAGE, page(folder, entries))
+    atomic_write(folder / SUMMARY, without_home(json.dumps(summary, indent=1)) + "\n")
+    atomic_write(folder / PAGE, without_home(page(folder, entries)))
     return folder / PAGE
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, ParameterError
-from .paths import atomic_write, lesson_output
+from .paths import atomic_write, lesson_output, without_home
 from .training import STATIC, out_of_memory, progress, resumable
 
 __all__ = [
@@ -155,7 +155,8 @@ class Lesson:
                 f"{sorted(record['metrics'])}: add it, or name another main metric"
             )
         path = self.folder / "metrics.json"
-        atomic_write(path, json.dumps(record, indent=1, allow_nan=False, default=_plain) + "\n")
+        text = json.dumps(record, indent=1, allow_nan=False, default=_plain)
+        atomic_write(path, without_home(text) + "\n")
         return path
 
     def _seconds(self) -> dict[str, float]:

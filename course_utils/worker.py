@@ -20,6 +20,7 @@ import nbformat
 from filelock import FileLock
 
 from .execution import KERNEL, Job, Outcome, end_children
+from .paths import atomic_write, without_home
 from .training import out_of_memory
 
 
@@ -43,6 +44,7 @@ def work(job: Job, say: Callable[..., None]) -> Outcome:
     advice = out_of_memory(outcome.error)
     outcome.error += f" ({advice})" if advice else ""
     if Path(job.target).is_file():
+        _hide_home(Path(job.target))
         cells = nbformat.read(job.target, as_version=4).cells
         outcome.cells = len(cells)
         outcome.slowest_cell_seconds = round(max(map(_duration, cells), default=0.0), 1)
@@ -73,6 +75,13 @@ def _run_papermill(job: Job, outcome: Outcome, watch: Watch, say: Callable[..., 
         if "died" not in str(error):
             raise
         outcome.error = "the kernel died: it was killed, most often because memory ran out"
+
+
+def _hide_home(notebook: Path) -> None:
+    """Write ``~`` for the home folder, which papermill and tracebacks name."""
+    text = notebook.read_text(encoding="utf-8")
+    if (plain := without_home(text)) != text:
+        atomic_write(notebook, plain)
 
 
 def _duration(cell) -> float:

@@ -19,7 +19,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 CELL_METADATA = {"tags", "jupyter", "cellView"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PRIVATE = re.compile(r"/home/|/root/|/Users/|/tmp/|/content/|[A-Za-z]:\\+Users\\")
+PRIVATE = re.compile(r"~/|/home/|/root/|/Users/|/tmp/|/content/|[A-Za-z]:\\+Users\\")
 
 
 def counts(notebook) -> Iterator[tuple[int, str]]:
