@@ -450,6 +450,7 @@ def roc_band(
     Returns
     -------
     false_positive_rate, low, high : ndarray of float, (points,)
+        NaN where nothing can be said (a single group).
 
     Raises
     ------
@@ -459,6 +460,8 @@ def roc_band(
     truth, score = _both_classes(truth, score)
     grid = np.linspace(0, 1, 101) if points is None else np.asarray(points, float)
     weights, groups_found = _resampled_weights(truth, groups, n, seed)
+    if groups_found < 2 or not len(weights):
+        return grid, np.full(len(grid), np.nan), np.full(len(grid), np.nan)
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
     curves = np.empty((len(weights), len(grid)))
