@@ -123,8 +123,13 @@ def load_classifier(path: str | os.PathLike) -> tuple[Any, float]:
     """
     import keras
 
+    if Path(path).suffix != ".keras":
+        raise DataError(
+            f"expected a model in a .keras file, found {path}: other formats can hold code that is "
+            "run when they are opened; run lesson 1 again, or leave CLASSIFIER empty"
+        )
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zip, JSON, HDF5 and Keras each raise their own
         said = " ".join(str(error).split())[:80] or type(error).__name__
         raise DataError(

@@ -13,6 +13,8 @@ import math
 import os
 import shutil
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +125,18 @@ class Checkpoint:
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
             wanted = {state["epoch"], state["best_epoch"]} - {None}
-            whole = all(self._file(epoch).is_file() for epoch in wanted)
-            return state if whole and state["key"] == self.key else self._fresh()
-        except (OSError, ValueError, KeyError):
+            whole = state["key"] == self.key and all(map(self._is_whole, wanted))
+            return {**self._fresh(), **state} if whole else self._fresh()
+        except (OSError, ValueError, KeyError, TypeError):
             return self._fresh()
+
+    def _is_whole(self, epoch: int) -> bool:
+        """Read the arrays of an epoch: a damaged file, or one with code in it, counts as none."""
+        try:
+            with np.load(self._file(epoch)) as arrays:
+                return len([arrays[name] for name in arrays.files]) > 0
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            return False
 
     def start_epoch(self, epoch: int, logs: dict | None = None) -> None:
         """Tell the training set which epoch comes (counted from 0)."""

@@ -108,6 +108,10 @@ def _append_cases(cases, read, building: Path, workers: int, progress: bool) -> 
         for arrays in tqdm(done, "prepare", len(cases), unit="case", disable=not progress):
             entry = {}
             for name, array in arrays.items():
+                if array.dtype.kind not in "biuf":
+                    raise DataError(
+                        f"expected numbers to prepare, found {array.dtype} in {name!r}: convert it"
+                    )
                 if name not in files:
                     files[name] = stack.enter_context(open(building / f"{name}.bin", "wb"))
                 entry[name] = [files[name].tell(), str(array.dtype), list(array.shape)]
