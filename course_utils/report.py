@@ -18,7 +18,6 @@ from typing import Any
 import nbformat
 
 from . import comparison, lessons
-from .comparison import LESS_IS_BETTER
 from .errors import ParameterError
 from .paths import atomic_write, without_home
 from .records import FIGURES, NOTEBOOK, RECORD, results
@@ -114,38 +113,36 @@ def _overview(entries: list[dict[str, Any]]) -> str:
             _text(entry["parameters"].get("PROFILE", "–")),
             minutes(entry["seconds"]),
             f"{entry['peak_rss_mb'] / 1024:.1f} GB",
-            *_main_metric(entry["results"]),
+            *_main_metric(entry),
             _beside_stored(entry),
         ]
         for entry in entries
     ]
     head = ["lesson", "status", "profile", "time", "peak memory"]
-    return table([*head, "main metric on the test part", "best baseline", "stored run"], rows)
+    return table([*head, "main metric, test part", "trivial baseline", "stored run"], rows)
 
 
 def _status(status: str) -> str:
     return f'<span class="status {_text(status)}">{_text(status)}</span>'
 
 
-def _main_metric(results: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Return the main metric of a lesson, and of the baseline that is best in it."""
+def _main_metric(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the main metric of a lesson, and that of its trivial baseline."""
+    results = entry["results"]
     if not results:
         return "–", "–"
     name = results["main_metric"]
     ours = f"{_text(name)} {number(results['metrics'][name])}"
-    rows = {row: found[name] for row, found in results["baseline"].items() if name in found}
-    if not rows:
-        return ours, "–"
-    sign = -1 if name in LESS_IS_BETTER else 1
-    best = max(rows, key=lambda row: sign * rows[row]["value"])
-    return ours, f"{_text(best)} {number(rows[best])}"
+    row = lessons.table()[entry["lesson"]].baseline if entry["lesson"] in lessons.table() else ""
+    theirs = results["baseline"].get(row, {})
+    return ours, f"{_text(row)} {number(theirs[name])}" if name in theirs else "–"
 
 
 def _beside_stored(entry: dict[str, Any]) -> str:
     if not entry["stored"]:
-        return "none to compare with"
-    names = ", ".join(map(_text, entry["regressions"]))
-    return f"{MARK} {names}" if names else "none worse"
+        return "none to compare"
+    worse = len(entry["regressions"])
+    return f"{MARK} {worse} worse" if worse else "none worse"
 
 
 def number(found: Mapping[str, float]) -> str:

@@ -22,7 +22,7 @@ def results(ap=0.6, dice=0.8, error=1.0, cases=40, seed=1, device="CPU (2 cores)
             "dice": {"value": dice},
             "count_error": {"value": error, "low": error - 0.5, "high": error + 0.5, "n": 9},
         },
-        "baseline": {"none": {"map": {"value": 0.1}}, "Otsu": {"map": {"value": 0.4}}},
+        "baseline": {"none": {"map": {"value": 0.5}}, "Otsu + watershed": {"map": {"value": 0.4}}},
         "gain": {}, "seconds": {"total": 60.0}, "versions": {"numpy": "2"},
         "parameters": {"SEED": seed, "OUTPUT_DIR": "somewhere"},
     }  # fmt: skip
@@ -84,11 +84,11 @@ def stored(tmp_path, monkeypatch):
 def test_the_report_marks_what_fell(tmp_path, stored):
     page = write_run(tmp_path / "run", results(ap=0.5, seed=7), seconds=120.0)
     assert "1 of 1 lessons done, 1 worse than its stored run" in page
-    assert "▼</span> map, seconds" in page
+    assert "▼</span> 2 worse" in page
     assert "<td>0.500 <small>[0.450, 0.550]</small> <span" in page
     assert "<td>stored run</td><td>0.600 <small>[0.550, 0.650]</small></td>" in page
     assert "Other parameters than the stored run: SEED 7, then 1." in page
-    assert "<td>Otsu 0.400</td>" in page
+    assert "<td>Otsu + watershed 0.400</td>" in page
     found = json.loads((tmp_path / "run" / "summary.json").read_text())["lessons"][0]
     assert found["regressions"] == ["map", "seconds"]
     assert found["stored"]["metrics"]["map"]["value"] == 0.6
@@ -98,4 +98,4 @@ def test_the_report_says_when_nothing_fell_and_when_there_is_nothing_to_compare(
     page = write_run(tmp_path / "same", results())
     assert "none worse" in page and page.count("▼") == 1  # the footnote
     page = write_run(tmp_path / "other", results(cases=3))
-    assert "none to compare with" in page and "No stored run of this profile" in page
+    assert "none to compare" in page and "No stored run of this profile" in page
