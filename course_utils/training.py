@@ -49,7 +49,8 @@ class Checkpoint:
     folder
         Where the state is kept; made when first needed.
     monitor, mode
-        The logged value that chooses the best epoch, and whether ``"min"`` or ``"max"`` is better.
+        The logged value that chooses the best epoch, and whether ``"min"`` or ``"max"`` is better;
+        None: the last epoch counts as the best.
     key
         What must be equal for a state to be used again, for example the lesson's parameters.
     data
@@ -151,7 +152,7 @@ class Checkpoint:
         for name, value in logs.items():
             state["history"].setdefault(name, []).append(value)
         if self._better(logs):
-            state["best"], state["best_epoch"] = logs[self.monitor], epoch + 1
+            state["best"], state["best_epoch"] = logs.get(self.monitor), epoch + 1
         if self.patience is not None:
             waited = {name: getattr(self.patience, name) for name in _WAITED}
             state["waited"] = {k: v if v is None else float(v) for k, v in waited.items()}
@@ -161,6 +162,8 @@ class Checkpoint:
         self._forget_others()
 
     def _better(self, logs: dict[str, float]) -> bool:
+        if self.monitor is None:
+            return True
         if self.monitor not in logs:
             raise ParameterError(
                 f"monitor must be one of the logged values {sorted(logs)}, found "
@@ -191,7 +194,7 @@ def resumable(
     model,
     folder: str | os.PathLike,
     *,
-    monitor: str = "val_loss",
+    monitor: str | None = "val_loss",
     mode: str = "min",
     key=None,
     data=None,

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from lesson_run import STORED, check_exercise, learned, run
+from lesson_run import check_exercise, learned, run
 
 from course_utils import lessons, splits
 
@@ -23,7 +23,7 @@ LESSON = "01_brain_tumor_classification"
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
     cells = ["imports", "preprocess", "tutorial", "network", "body-resnet", "build"]
-    cells += ["frozen-proof", "feed", "schedule", "leak-cheat"]
+    cells += ["frozen-proof", "feed", "schedule", "leak-cheat", "augment", "baseline"]
     return lessons.defined_by(LESSON, cells, {"settings": {"batch": 16}, "SEED": 3})
 
 
@@ -82,7 +82,7 @@ def test_every_slice_comes_once_an_epoch_and_each_epoch_in_another_order(taught)
         (1, 2, 2, 3), "uint8"
     )
     taught["tumour"] = np.arange(37) % 2 == 1
-    feed = taught["Slices"](np.arange(37), shuffled=True)
+    feed = taught["Slices"](np.arange(37), lambda rng, one: one.astype("float32"))
 
     def order():
         batches = [feed[step] for step in range(len(feed))]
@@ -95,6 +95,27 @@ def test_every_slice_comes_once_an_epoch_and_each_epoch_in_another_order(taught)
     assert sorted(first) == list(range(37)) and order() == first
     feed.epoch = 1
     assert sorted(order()) == list(range(37)) and order() != first
+
+
+def test_varied_slices_keep_their_size_and_lose_their_contrast(taught):
+    picture = np.random.default_rng(1).integers(20, 200, (32, 32, 3)).astype(np.uint8)
+    picture = np.repeat(np.repeat(picture[::8, ::8], 8, axis=0), 8, axis=1)  # large blocks
+    drawn = [taught["vary"](np.random.default_rng(seed), picture) for seed in range(40)]
+    assert all(one.shape == picture.shape and one.dtype == np.float32 for one in drawn)
+    assert np.array_equal(drawn[3], taught["vary"](np.random.default_rng(3), picture))
+
+    def alike(one, channel):  # FLAIR in its place: the same picture but for the contrast
+        return abs(np.corrcoef(one[..., channel].ravel(), one[..., 1].ravel())[0, 1]) > 0.98
+
+    for channel in (0, 2):
+        assert 0 < np.mean([alike(one, channel) for one in drawn]) < 0.5
+
+
+def test_slice_position_learns_from_the_known_slices_only(taught):
+    taught["table"] = pd.DataFrame({"position": [0.0, 0.5, 1.0, 0.5]})
+    taught["tumour"] = np.array([False, True, False, False])
+    score = taught["by_position"](np.array([0, 1, 2]))
+    np.testing.assert_allclose(score, [0, 1, 0, 1], atol=1e-6)  # the last one's own label is not
 
 
 def test_the_cheat_copies_the_nearest_slice_of_the_same_patient(taught):
@@ -119,9 +140,7 @@ def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, na
 def test_the_network_learns_its_task_on_generated_heads(tmp_path, seed):
     result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
-    # Seed 2018: 0.198 (0.083 to 0.314). Seed 7: 0.098 (0.012 to 0.207), too near zero to be held.
-    end = "low" if seed == STORED["SEED"] else "value"
-    assert gain["slice position"][end] > 0, f"AUC gained over the baseline: {gain}"
+    assert gain["slice position"]["low"] > 0, f"AUC gained over the baseline: {gain}"
     assert gain["brightest FLAIR"]["low"] > 0, f"AUC gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")
     assert len(list((folder / "figures").glob("*.png"))) >= 10

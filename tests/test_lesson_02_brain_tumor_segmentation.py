@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lesson_run import STORED, check_exercise, learned, run
+from lesson_run import check_exercise, learned, run
 
 from course_utils import lessons, losses
 
@@ -13,6 +13,7 @@ LESSON = "02_brain_tumor_segmentation"
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
     cells = ("imports", "blocks", "resunet", "loss", "slope", "augment", "prepare", "baseline")
+    cells += ("batch-loss",)
     return lessons.defined_by(LESSON, cells)
 
 
@@ -54,6 +55,15 @@ def test_the_published_loss_breaks_at_a_perfect_prediction_and_ours_does_not(tau
     assert not np.isfinite(published).all() and np.isfinite(ours).all()
 
 
+def test_nothing_outlined_is_cheap_slice_by_slice_and_dear_over_the_batch(taught):
+    truth = np.zeros((8, 32, 32, 1), "float32")
+    truth[:4, 8:16, 8:16] = 1
+    nothing = np.zeros_like(truth)
+    assert np.mean(np.asarray(losses.focal_tversky(truth, nothing))) == pytest.approx(0.5, abs=0.02)
+    assert float(taught["batch_loss"](truth, nothing)[0]) == pytest.approx(1, abs=0.01)
+    assert float(taught["batch_loss"](truth, truth)[0]) == pytest.approx(0, abs=1e-4)
+
+
 def test_standardising_undoes_a_change_of_scale(taught):
     volume = np.random.default_rng(2).integers(20, 100, (3, 32, 32, 3)).astype(np.uint8)
     volume[:, :8] = 0
@@ -87,10 +97,7 @@ def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, na
 def test_the_network_learns_its_task_on_generated_brains(tmp_path, seed):
     result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
-    # Seed 2018: 0.363 (0.191 to 0.548); seed 7 has small tumours that 200 steps do not teach:
-    # 0.114 (-0.175 to 0.372). TODO: a recipe whose interval lies above zero for both.
-    end = "low" if seed == STORED["SEED"] else "value"
-    assert gain["brightest FLAIR region"][end] > 0, f"Dice gained over the baseline: {gain}"
+    assert gain["brightest FLAIR region"]["low"] > 0, f"Dice gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")
     assert len(list((folder / "figures").glob("*.png"))) >= 9
 

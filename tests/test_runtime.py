@@ -244,6 +244,12 @@ def test_a_value_that_is_not_logged_cannot_choose_the_best_epoch(tmp_path):
         checkpoint.end_epoch(0, {"loss": 1.0})
 
 
+def test_without_a_monitor_every_epoch_is_better_than_the_one_before(tmp_path):
+    checkpoint = training.Checkpoint(NoWeights, tmp_path, monitor=None)
+    checkpoint.state["best_epoch"] = 1
+    assert checkpoint._better({"loss": 1.0}) and checkpoint._better({"loss": float("nan")})
+
+
 def test_importing_needs_no_framework():
     heavy = "{'tensorflow', 'keras', 'torch', 'monai', 'jax'}"
     modules = "runtime, training, runs, report, save, rules, lessons, cli"
