@@ -16,7 +16,8 @@ class Answer:
 
     ``cut_at`` and ``stall_at`` count bytes of this answer's body, ``claim`` is the Content-Length
     to state, ``drip`` the seconds between single bytes, ``ranges`` whether Range headers are heeded
-    and ``range_start`` the start to state in place of the true one.
+    and ``range_start`` the start to state in place of the true one; ``encoding`` is the
+    Content-Encoding to state, ``pause`` the seconds between pieces of 2000 bytes.
     """
 
     body: bytes = b""
@@ -31,6 +32,8 @@ class Answer:
     ranges: bool = True
     range_start: int | None = None
     chunked: bool = False
+    encoding: str | None = None
+    pause: float = 0.0
 
 
 @dataclass
@@ -120,6 +123,8 @@ def _handler(server: LocalServer) -> type[BaseHTTPRequestHandler]:
                 headers["Transfer-Encoding"] = "chunked"
             else:
                 headers["Content-Length"] = str(length if answer.claim is None else answer.claim)
+            if answer.encoding:
+                headers["Content-Encoding"] = answer.encoding
             if answer.etag:
                 headers["ETag"] = answer.etag
             if answer.location:
@@ -142,14 +147,14 @@ def _handler(server: LocalServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(b"0\r\n\r\n")
 
         def _write(self, body: bytes, answer: Answer) -> None:
-            step = 1 if answer.drip else _PIECE
+            step = 1 if answer.drip else 2000 if answer.pause else _PIECE
             for at in range(0, len(body), step):
                 piece = body[at : at + step]
                 if answer.chunked:
                     piece = b"%x\r\n%s\r\n" % (len(piece), piece)
                 self.wfile.write(piece)
                 self.wfile.flush()
-                if answer.drip:
-                    time.sleep(answer.drip)
+                if answer.drip or answer.pause:
+                    time.sleep(answer.drip or answer.pause)
 
     return Handler

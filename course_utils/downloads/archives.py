@@ -6,11 +6,14 @@ refused before or while it is written into a temporary folder, so nothing of it 
 
 from __future__ import annotations
 
+import bz2
+import errno
 import gzip
 import hashlib
 import lzma
 import re
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -52,8 +55,11 @@ _DAMAGED = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    NotImplementedError,
-    UnicodeError,
+    RuntimeError,  # also what Python cannot unpack
+    ValueError,
+    OverflowError,
+    KeyError,
+    struct.error,
     FileExistsError,
     IsADirectoryError,
     NotADirectoryError,
@@ -98,6 +104,10 @@ def refusing(path: Path) -> Iterator[None]:
     except _DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadArchive(f"{path} is damaged: {reason}") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # not of the disk: a seek to a wrong place
+            raise
+        raise BadArchive(f"{path} is damaged: {error}") from error
 
 
 @dataclass
@@ -233,7 +243,7 @@ def _check_zip_member(info: zipfile.ZipInfo) -> None:
 
 
 def _unpack_tar(path: Path, writer: Writer) -> None:
-    with tarfile.open(path, "r|*") as source:
+    with _decompressed(path) as stream, tarfile.open(fileobj=stream, mode="r|") as source:
         for info in source:
             if info.isdir():
                 continue
@@ -244,3 +254,22 @@ def _unpack_tar(path: Path, writer: Writer) -> None:
                 writer.claim(info.size)
                 check_room(writer.target, info.size)
                 writer.write(place, source.extractfile(info))
+        _read_rest(stream, writer)
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    """Open a tar of any compression; tarfile's own stream compares no checksum."""
+    with open(path, "rb") as file:
+        head = file.read(6)
+    for start, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
+        if head.startswith(start):
+            return opener(path, "rb")
+    return open(path, "rb")
+
+
+def _read_rest(stream: IO[bytes], writer: Writer) -> None:
+    """Read what follows the last member: the checksum of the whole stands behind it."""
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        writer.claim(size)

@@ -40,6 +40,7 @@ class Record:
     def keep_checksum(self, name: str, file: str, checksum: str) -> None:
         """Remember a checksum for all later downloads."""
         with self._only_writer():
+            self._sweep()
             content = self._read()
             content["checksums"].setdefault(name, {})[file] = checksum
             atomic_write(self.path, json.dumps(content, indent=2) + "\n")
@@ -51,6 +52,7 @@ class Record:
     def keep_licence_shown(self, name: str) -> None:
         """Remember that the licence of ``name`` was shown, and on which day."""
         with self._only_writer():
+            self._sweep()
             content = self._read()
             content["licences_shown"][name] = date.today().isoformat()
             atomic_write(self.path, json.dumps(content, indent=2) + "\n")
@@ -58,6 +60,11 @@ class Record:
     def _only_writer(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path.with_name(f".{FILE}.lock"))
+
+    def _sweep(self) -> None:
+        """Remove what a process left that was killed while it wrote; the caller holds the lock."""
+        for leftover in self.path.parent.glob(f".{FILE}.????????"):
+            leftover.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, dict]:
         empty = {"checksums": {}, "licences_shown": {}}
