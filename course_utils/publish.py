@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from . import lessons, paths
+from . import frames, lessons, paths
 from .errors import CourseError
 from .parameters import tagged
 from .save import put_frame
@@ -66,7 +66,7 @@ def link(root: Path, published: lessons.Source) -> None:
     changed = {settings: _settings(settings, published), readme: _readme(readme, published)}
     for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        put_frame(notebook, lessons.frame(lessons.get(path.stem), published))
+        put_frame(notebook, frames.frame(lessons.get(path.stem), published))
         changed[path] = nbformat.writes(notebook) + "\n"
     for path, text in changed.items():
         paths.atomic_write(path, text)
@@ -90,4 +90,4 @@ def _readme(path: Path, published: lessons.Source) -> str:
             f"expected the lines {BEGIN.strip()} and {END.strip()} in {path.name}, found none: "
             "add them"
         )
-    return head + begin + lessons.overview(published) + end + tail
+    return head + begin + frames.overview(published) + end + tail

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-from . import execution, lessons, paths, records, rules
+from . import execution, frames, lessons, paths, records, rules
 from .errors import LessonFailed
 from .execution import Job, Outcome, Report
 from .parameters import tagged
@@ -40,11 +40,11 @@ def save(path: Path, report: Report | None = None) -> Outcome:
     """
     lesson = lessons.get(path.stem)
     notebook = nbformat.read(path, as_version=4)
-    put_frame(notebook, lessons.frame(lesson))
+    put_frame(notebook, frames.frame(lesson))
     began = time.time()
     executed, outcome = _execute(notebook, lesson.id, report)
     results = records.results(paths.lesson_output(lesson.id), since=began)
-    frame = lessons.frame(lesson, times=lessons.with_outcome("sample", outcome))
+    frame = frames.frame(lesson, times=lessons.with_outcome("sample", outcome))
     put_frame(executed, frame)
     cleaned = clean(executed)
     rules.insist(rules.check(cleaned, lesson.id, frame))

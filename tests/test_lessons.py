@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from course_utils import lessons, manifests
+from course_utils import frames, lessons, manifests
 from course_utils.errors import CourseError, ParameterError
 from course_utils.execution import Outcome
 from course_utils.lessons import Source
@@ -32,7 +32,7 @@ def test_each_lesson_names_what_exists(lesson):
 @pytest.mark.parametrize("published", [Source(), FORK], ids=["unset", "fork"])
 @pytest.mark.parametrize("lesson", ALL, ids=lambda lesson: lesson.id)
 def test_the_setup_cell_is_short_python(lesson, published):
-    source = lessons.setup_source(lesson, published)
+    source = frames.setup_source(lesson, published)
     compile(source, "setup", "exec")
     assert len(source.splitlines()) <= 25
     assert max(map(len, source.splitlines())) <= 99
@@ -40,12 +40,12 @@ def test_the_setup_cell_is_short_python(lesson, published):
 
 @pytest.mark.parametrize("lesson", ALL, ids=lambda lesson: lesson.id)
 def test_no_owner_is_named_until_one_is_set(lesson):
-    text = "".join(lessons.frame(lesson, Source(), {}).values())
+    text = "".join(frames.frame(lesson, Source(), {}).values())
     assert not any(word in text for word in ("colab.research", "mybinder", "git+https"))
 
 
 def test_a_fork_is_the_only_owner_in_its_cells():
-    frame = lessons.frame(lessons.get("05_unet_nuclei"), FORK, {})
+    frame = frames.frame(lessons.get("05_unet_nuclei"), FORK, {})
     assert frame["header"].count("someone/course") == 3
     path = "someone/course/blob/v1.0/notebooks/05_unet_nuclei.ipynb"
     assert f"https://colab.research.google.com/github/{path}" in frame["header"]
@@ -59,7 +59,7 @@ def run_setup(monkeypatch, published, *, colab: bool, there: set[str]) -> list[l
     monkeypatch.setattr("subprocess.run", lambda command, check: asked.append(command))
     if colab:
         monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    source = lessons.setup_source(lessons.get("05_unet_nuclei"), published)
+    source = frames.setup_source(lessons.get("05_unet_nuclei"), published)
     exec(compile(source, "setup", "exec"), {})
     return asked
 
@@ -94,7 +94,7 @@ def test_a_clone_without_an_install_is_found_from_the_notebooks_folder(tmp_path)
     package.mkdir()
     notebooks.mkdir()
     (package / "__init__.py").write_text("here = True")
-    setup = lessons.setup_source(lessons.get("05_unet_nuclei"), Source())
+    setup = frames.setup_source(lessons.get("05_unet_nuclei"), Source())
     code = f"{setup}\nimport course_utils\nassert course_utils.here"
     # -I: no folder of the caller's is on the path, so an installed copy is left out with -S.
     done = subprocess.run(
@@ -105,7 +105,7 @@ def test_a_clone_without_an_install_is_found_from_the_notebooks_folder(tmp_path)
 
 def test_the_box_shows_what_was_measured_and_what_was_not():
     times = {"sample": {"seconds": 88.0, "peak_rss_mb": 1500}}
-    box = lessons.box(lessons.get("05_unet_nuclei"), times)
+    box = frames.box(lessons.get("05_unet_nuclei"), times)
     assert "| `sample` | offline twin | about 1.5 min | 1.5 GB | none |" in box
     assert "| `cpu` | real images, a part of them | not measured yet |" in box
     assert "CC0" in box and "Caicedo" in box

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from course_utils import execution, lessons, save
+from course_utils import execution, frames, lessons, save
 from course_utils.errors import LessonFailed, NotebookError
 from course_utils.execution import Outcome
 
@@ -19,7 +19,7 @@ def savable(tmp_path, monkeypatch):
     from test_rules import make
 
     monkeypatch.setattr(lessons, "MEASURED", tmp_path / "measured.json")
-    monkeypatch.setattr(lessons, "frame", lambda lesson, published=None, times=None: make.FRAME)
+    monkeypatch.setattr(frames, "frame", lambda lesson, published=None, times=None: make.FRAME)
     notebook = make.good()
     start = "import types\nchecks = types.SimpleNamespace(good=types.SimpleNamespace(find=str))"
     replace(

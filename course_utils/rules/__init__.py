@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from .. import lessons
+from .. import frames, lessons
 from ..errors import NotebookError, ParameterError
 from . import contract, stored, structure
 
@@ -49,7 +49,7 @@ def check(notebook, name: str, frame: Mapping[str, str]) -> list[Finding]:
     name
         The lesson's name, for the findings.
     frame
-        Tag to the source that the cells made from the table must have (`lessons.frame`).
+        Tag to the source that the cells made from the table must have (`frames.frame`).
     """
     found = [
         Finding(name, rule, cell, message)
@@ -83,7 +83,7 @@ def check_file(path: Path) -> list[Finding]:
     """Hold one lesson of the course against every rule, its file name and neighbours too."""
     try:
         notebook = read(path)
-        frame = lessons.frame(lessons.get(path.stem))
+        frame = frames.frame(lessons.get(path.stem))
     except (NotebookError, ParameterError) as error:
         return [Finding(path.stem, "readable", None, str(error))]
     return check(notebook, path.stem, frame) + list(only_source(path))
