@@ -6,13 +6,16 @@ Bad input ends with one line on standard error and exit code 2, a failed lesson 
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
 import typer
 
-from ..errors import CourseError, LessonFailed, Stopped
+from ..errors import CourseError, DataError, LessonFailed, Stopped
 from . import data, notebooks, runs
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows knows no quota
 
 app = typer.Typer(
     help="Deep learning for medical images: run, save and check the lessons, fetch their data.",
@@ -36,6 +39,16 @@ def main(words: Sequence[str] | None = None) -> None:
         _end(error, code=130)
     except CourseError as error:
         _end(error, code=2)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _end(
+            DataError(
+                f"expected room on the disk for what is written, found none ({error.strerror}): "
+                "make room and give the same command again, a run with --resume"
+            ),
+            code=1,
+        )
 
 
 def _end(error: CourseError, code: int) -> None:
