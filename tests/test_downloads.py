@@ -397,6 +397,15 @@ def test_killed_while_unpacking_leaves_nothing_that_is_taken_for_whole(server, t
     assert server.asked("/a") == 1
 
 
+def test_killed_before_its_archive_was_dropped_the_next_call_drops_it(server, tmp_path):
+    manifest = manifest_for(server.put("/a", Answer(BODY)))
+    folder = get(manifest, tmp_path)
+    fill(tmp_path / "downloads" / "toy", {"toy.zip": BODY})
+    assert get(manifest, tmp_path) == folder
+    assert_whole(folder)
+    assert server.asked("/a") == 1
+
+
 def test_of_two_processes_the_second_waits_and_finds_it_done(server, tmp_path):
     url = server.put("/a", Answer(BODY, stall_at=50_000), Answer(BODY))
     first = child(url, tmp_path)

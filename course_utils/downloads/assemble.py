@@ -67,6 +67,7 @@ def get(
     patience = patience or Patience()
     whole = _whole(manifest, root)
     if whole is not None:
+        _drop_archives(manifest, root)
         return whole
     job = _Job(manifest, root, progress, notify, confirm, patience)
     with plain_os_errors(root), job.only_writer():
@@ -95,6 +96,12 @@ def _whole(manifest: Manifest, root: Path) -> Path | None:
         return None
     complete = (folder / MARKER).is_file() or coverage(manifest, folder).complete
     return folder if complete else None
+
+
+def _drop_archives(manifest: Manifest, root: Path) -> None:
+    """Remove the archives of a dataset that is in place: a process was killed before it did."""
+    if (root / manifest.name / MARKER).is_file():
+        shutil.rmtree(root / FOLDER / manifest.name, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -329,7 +336,7 @@ class _Job:
         """Mark the folder as complete, move it in one step, then drop the archives."""
         paths.atomic_write(self.staging / MARKER, table_text(rows))
         os.replace(self.staging, self.target)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _drop_archives(self.manifest, self.root)
 
 
 @contextmanager
