@@ -12,8 +12,10 @@ import io
 import math
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .errors import ParameterError
@@ -159,6 +161,8 @@ def tensorboard(folder: str | os.PathLike) -> Any:
     torch.utils.tensorboard.SummaryWriter or NoLogs
         Both have ``add_scalar(name, value, epoch)`` and ``close()``.
     """
+    # Writing logs needs no TensorFlow; TensorBoard would import it, for seconds and much memory.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

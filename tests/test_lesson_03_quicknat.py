@@ -11,13 +11,15 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
 LESSON = "03_quicknat_brain_structures"
+QUICK = (torch.bfloat16, torch.channels_last)
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = ("imports", "dense", "se", "quicknat", "loss")
-    return lessons.defined_by(LESSON, cells, {"DROPOUT": 0.1})
+    cells = ("imports", "dense", "se", "quicknat", "loss", "slope", "placed", "given", "epoch")
+    given = {"where": torch.device("cpu"), "low": torch.bfloat16}
+    return lessons.defined_by(LESSON, cells, given)
 
 
 @pytest.mark.parametrize("excite, expected", [(False, 3_515_411), (True, 3_549_467)])
@@ -39,15 +41,58 @@ def test_unpooling_puts_a_maximum_back_where_it_was():
     assert back.tolist() == [[[[0, 0], [3, 0]]]]
 
 
-def test_low_precision_and_channels_last_give_nearly_the_same(taught):
+def gradients(taught, act, dtype, layout):
+    """Return the loss of one step and the gradient of every weight."""
     torch.manual_seed(0)
-    network = taught["QuickNAT"](4, 8).eval()
-    x = torch.randn(2, 1, 32, 32)
-    plain = network(x)
+    network = taught["QuickNAT"](4, 8, dropout=0.0, act=act).to(memory_format=layout)
+    x = taught["placed"](torch.randn(4, 32, 48), dtype, layout)
+    labels = torch.randint(4, (4, 32, 48))
+    with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+        logits = network(x).float()
+    loss = taught["quicknat_loss"](logits, labels, torch.tensor([0.3, 1.0, 2.0, 5.0]))
+    loss.backward()
+    return loss.item(), {name: p.grad.float() for name, p in network.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def plain(taught):
+    """The step as a tutorial writes it: PyTorch's own operators, float32, contiguous."""
+    return gradients(taught, torch.nn.PReLU, torch.float32, torch.contiguous_format)
+
+
+def test_the_quick_step_is_the_plain_one_up_to_the_order_of_sums(taught, plain):
+    quick = gradients(taught, taught["QuickPReLU"], torch.float32, torch.channels_last)
+    assert quick[0] == pytest.approx(plain[0], rel=1e-5)
+    largest = max(float(gradient.abs().max()) for gradient in plain[1].values())
+    for name, expected in plain[1].items():
+        torch.testing.assert_close(quick[1][name], expected, rtol=1e-3, atol=1e-5 * largest)
+
+
+def apart(a, b):
+    """Return the difference of the gradients of two steps as a share of the first one's length."""
+    a, b = (torch.cat([g.flatten() for g in step[1].values()]) for step in (a, b))
+    return float((a - b).norm() / a.norm())
+
+
+def test_the_quick_step_in_low_precision_is_the_plain_one_up_to_rounding(taught, plain):
+    quick = gradients(taught, taught["QuickPReLU"], *QUICK)
+    pytorchs = gradients(taught, torch.nn.PReLU, *QUICK)
+    assert quick[0] == pytest.approx(plain[0], rel=0.01)
+    assert apart(pytorchs, quick) < 0.02
+    assert apart(plain, quick) < 1.1 * apart(plain, pytorchs) < 0.4
+
+
+def test_no_map_of_the_quick_step_falls_back_to_float32_or_to_contiguous(taught):
+    network = taught["QuickNAT"](4, 8, act=taught["QuickPReLU"])
     network = network.to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        quick = network(x.contiguous(memory_format=torch.channels_last)).float()
-    assert (plain.softmax(1) - quick.softmax(1)).abs().mean() < 0.02
+    seen = []
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.register_forward_hook(lambda _, given, out: seen.extend(given))
+    taught["forward"](network, taught["placed"](torch.randn(2, 32, 32), *QUICK))
+    assert len(seen) == 27
+    assert {map_.dtype for map_ in seen} == {torch.bfloat16}
+    assert all(map_.stride(1) == 1 for map_ in seen)
 
 
 def test_class_weights_are_medians_over_frequencies_and_capped(taught):

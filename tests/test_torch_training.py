@@ -1,6 +1,8 @@
 """Resumable PyTorch training: goes on where it was, gives back the best weights, runs no code."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -95,6 +97,26 @@ def test_without_tensorboard_one_line_says_so(tmp_path, monkeypatch, capsys):
     logs.add_scalar("loss", 1.0, 1)
     logs.close()
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_with_tensorboard_the_logs_can_be_read_again_and_no_tensorflow_is_imported(tmp_path):
+    pytest.importorskip("tensorboard")
+    code = """
+import sys
+from course_utils import torch_training
+logs = torch_training.tensorboard(sys.argv[1])
+logs.add_scalar("val_dice", 0.75, 3)
+logs.close()
+print("tensorflow" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = EventAccumulator(str(tmp_path))
+    logs.Reload()
+    assert [(s.step, s.value) for s in logs.Scalars("val_dice")] == [(3, 0.75)]
 
 
 def test_the_line_of_progress_is_printed_once_when_stored(tmp_path, monkeypatch, capsys):
