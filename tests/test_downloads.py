@@ -347,7 +347,7 @@ if sys.argv[3] == "slowly":
         time.sleep(60)
     archives.Writer.write = slowly
 get(manifest_for(sys.argv[1]), Path(sys.argv[2]), notify=print,
-    patience=downloads.Patience(read=20))
+    patience=downloads.Patience(read=120))
 """
 
 
@@ -414,7 +414,7 @@ def test_of_two_processes_the_second_waits_and_finds_it_done(server, tmp_path):
     assert "waiting for it" in second.stdout.readline()
     assert server.asked("/a") == 1
     kill(first)
-    assert second.wait(20) == 0
+    assert second.wait(60) == 0
     second.stdout.close()
     assert_whole(tmp_path / "toy")
     assert server.asked("/a") == 2

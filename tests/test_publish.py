@@ -30,7 +30,9 @@ def fork(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("notebooks", "binder", ".github"):
         shutil.copytree(
-            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+            ROOT / name,
+            tmp_path / name,
+            ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"),
         )
     return tmp_path
 
