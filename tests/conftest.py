@@ -1,4 +1,4 @@
-"""What several test files need: the real images, where they are, and the nuclei twin, made once."""
+"""What several test files need: real images, where they are, the nuclei twin, a local server."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 from folders import real_data
 
 from course_utils import samples
+from tests.local_server import LocalServer
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,18 @@ def real_brains() -> Path:
 def small_twin(tmp_path_factory) -> Path:
     """A nuclei twin of 12 cases."""
     return samples.make("bbbc038", tmp_path_factory.mktemp("twin") / "nuclei", seed=1, cases=12)
+
+
+@pytest.fixture(scope="module")
+def local() -> LocalServer:
+    """A server on loopback for the tests of a file; most want `server`."""
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(local: LocalServer) -> LocalServer:
+    """The local server, as if nothing had been asked and nothing put there."""
+    local.seen.clear()
+    local.answers.clear()
+    return local

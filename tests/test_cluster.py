@@ -6,13 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from tiny_lessons import BODY, NAMES, write_lesson
+from tiny_lessons import BODY, NAMES, PATIENCE, wait_for, write_lesson
 
 from course_utils import cluster, execution, runs
 from course_utils.errors import CourseError
@@ -20,7 +19,6 @@ from course_utils.execution import Outcome
 
 distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 300  # seconds that a slow machine may need for what takes a few
 WAITS = """\
 import os, pathlib, time
 folder = pathlib.Path(OUTPUT_DIR)
@@ -63,13 +61,6 @@ def tasks(tmp_path):
     for name in NAMES:
         write_lesson(tmp_path / "notebooks", name, wait, ENDS)
     return runs.plan(runs.find(tmp_path / "notebooks"), tmp_path / "out", {})
-
-
-def wait_for(what: Callable[[], bool], why: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
 
 
 def kernels(worker: subprocess.Popen) -> list[psutil.Process]:

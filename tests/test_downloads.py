@@ -32,19 +32,6 @@ from tests.toy_dataset import BODY, CASES, FILES, NOISE, fill, manifest_for, sha
 QUICK = downloads.Patience(connect=2, read=0.3, slowest=2000, attempts=2, pause=0.01)
 
 
-@pytest.fixture(scope="module")
-def local() -> LocalServer:
-    with LocalServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(local: LocalServer) -> LocalServer:
-    local.seen.clear()
-    local.answers.clear()
-    return local
-
-
 def get(manifest: Manifest, root: Path, **options) -> Path:
     defaults = {"progress": False, "notify": lambda line: None, "patience": QUICK}
     return downloads.get(manifest, root, **(defaults | options))

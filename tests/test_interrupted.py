@@ -7,18 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
-from tiny_lessons import NAMES, PARAMETERS, write_lesson
+from tiny_lessons import NAMES, PARAMETERS, PATIENCE, wait_for, write_lesson
 
 COURSE = Path(__file__).parent / "fixtures" / "course.py"
 ROOT = COURSE.parents[2]
-PATIENCE = 300  # seconds that a slow machine may need for what takes a few
 FIRST, SECOND, LAST = NAMES
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
 
@@ -81,13 +78,6 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
-
-
-def wait_for(what: Callable[[], bool], why: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.05)
 
 
 def family(process: subprocess.Popen) -> list[psutil.Process]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
+PATIENCE = 300  # seconds that a slow machine may need for what takes a few
 NAMES = ("01_brain_tumor_classification", "02_brain_tumor_segmentation", "05_unet_nuclei")
 PARAMETERS = """\
 PROFILE: str = "sample"  # sample, cpu or gpu
@@ -37,3 +40,11 @@ def write_lesson(folder: Path, name: str, *sources: str, declared: str = PARAMET
         folder / f"{name}.ipynb",
     )
     return folder / f"{name}.ipynb"
+
+
+def wait_for(what: Callable[[], bool], why: str) -> None:
+    """Wait until something has happened; fail with ``why`` when it never does."""
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end, why
+        time.sleep(0.05)

@@ -26,26 +26,13 @@ from course_utils.downloads import archives, transfer
 from course_utils.downloads.archives import BadArchive
 from course_utils.errors import DataError, DownloadError
 from course_utils.manifests import Archive
-from tests.local_server import Answer, LocalServer
+from tests.local_server import Answer
 from tests.test_downloads import QUICK, assert_nothing_made, assert_whole, get
 from tests.toy_dataset import BODY, FILES, manifest_for, zip_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENT = downloads.Patience(connect=5, read=0.3, slowest=1, attempts=12, pause=0.001)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and the signals of POSIX")
-
-
-@pytest.fixture(scope="module")
-def local() -> LocalServer:
-    with LocalServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(local: LocalServer) -> LocalServer:
-    local.seen.clear()
-    local.answers.clear()
-    return local
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -149,19 +136,20 @@ print(killed)
 """
 
 
+def in_checkout(command: list[str]) -> subprocess.CompletedProcess:
+    """Run a command that imports the course and these tests; it has to end well."""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @POSIX
 def test_killed_at_random_moments_it_goes_on_and_ends_whole(server, tmp_path):
     rounds = times(50, 500)
     url = server.put("/a", Answer(BODY, pause=0.002))
     command = [sys.executable, "-c", _KILLER, url, str(tmp_path), str(rounds)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = in_checkout(command)
     assert int(done.stdout) >= rounds // 3, "hardly any was killed before its end"
     for number in range(rounds):
         root = tmp_path / str(number)
@@ -256,14 +244,7 @@ def test_a_disk_that_fills_is_one_line_and_nothing_is_lost(server, tmp_path):
     if subprocess.run([*apart, "true"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a disk in a namespace of their own")
     command = [*apart, sys.executable, "-c", _SMALL_DISK, str(tmp_path), url]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = in_checkout(command)
     said = json.loads(done.stdout)
     assert "of free disk, found" in said.pop("before")
     assert said.pop("file") == "No space left on device"
