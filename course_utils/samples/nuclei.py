@@ -24,7 +24,7 @@ from ..errors import ParameterError
 from . import nuclei_bright, nuclei_colour, nuclei_dark
 from .nuclei_drawing import consecutive
 
-VERSION = 8
+VERSION = 9
 FEWEST = 6  # cases: a mosaic of two tiles of each kind
 KINDS = {"dark": nuclei_dark, "bright": nuclei_bright, "colour": nuclei_colour}
 
@@ -108,6 +108,31 @@ PLANS: tuple[Plan, ...] = (
     Plan("colour", "lilac-small", WIDE),
     Plan("colour", "lilac-large", WIDE),
     Plan("colour", "pink", WIDE),
+    # And small images again, so that a test part has images enough to tell methods apart.
+    Plan("dark", "crowd", SMALL, (1, 2)),
+    Plan("dark", "tissue", SMALL, (2, 1)),
+    Plan("dark", "spindle", SMALL),
+    Plan("dark", "tiny", SMALL),
+    Plan("dark", "crowd", SMALL),
+    Plan("dark", "dim", SMALL, (1, 2)),
+    Plan("dark", "sparse", SMALL),
+    Plan("colour", "white", WIDE),
+    Plan("dark", "crowd", SMALL),
+    Plan("dark", "tissue", SMALL),
+    Plan("dark", "tiny", SMALL, (1, 2)),
+    Plan("dark", "spindle", SMALL),
+    Plan("dark", "dim", SMALL),
+    Plan("colour", "lilac-small", WIDE),
+    Plan("dark", "crowd", SMALL, (2, 1)),
+    Plan("dark", "sparse", SMALL),
+    Plan("dark", "tissue", SMALL, (1, 2)),
+    Plan("colour", "lilac-large", WIDE),
+    Plan("dark", "tiny", SMALL),
+    Plan("dark", "spindle", SMALL, (1, 2)),
+    Plan("dark", "crowd", SMALL),
+    Plan("dark", "dim", SMALL),
+    Plan("colour", "pink", WIDE),
+    Plan("dark", "tissue", SMALL),
 )
 DEFAULT_CASES = sum(plan.tiles for plan in PLANS)
 
