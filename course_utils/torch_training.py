@@ -148,6 +148,24 @@ def _load(path: Path) -> dict:
     return state if isinstance(state, dict) else {}
 
 
+def device() -> Any:
+    """Return what PyTorch computes on: the first GPU that it sees, else the processor.
+
+    Returns
+    -------
+    torch.device
+        ``.type`` is "cuda" or "cpu"; CUDA_VISIBLE_DEVICES="" keeps it off the GPU.
+
+    Examples
+    --------
+    >>> device().type in ("cuda", "cpu")
+    True
+    """
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def tensorboard(folder: str | os.PathLike) -> Any:
     """Return a writer of TensorBoard logs, or one that writes nothing where the package is missing.
 

@@ -132,6 +132,12 @@ def test_the_stored_run_kept_the_budget_of_the_sample_profile(lesson):
     assert stored["seconds"] <= 150 and stored["peak_rss_mb"] <= 2048
 
 
+@pytest.mark.parametrize("lesson", lessons.table())
+def test_no_lesson_names_a_device(lesson):
+    code = "".join(lessons.sources(lesson).values())
+    assert "import" in code and "cuda" not in code and "list_physical_devices" not in code
+
+
 def test_only_the_definitions_of_a_cell_are_executed(monkeypatch):
     cell = (
         "import math\nwith open('absent') as file:\n    text = file.read()\n"

@@ -221,6 +221,7 @@ def test_curves_mark_the_best_epoch():
     assert labels == ["training", "validation", "best epoch 2: val loss 1.500"]
     ax = plotting.curves({"dice": [0.1, 0.6, float("nan")]}, "dice")
     assert "best epoch 2: dice 0.600" in [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts(plotting.curves({"iou": [0.1, 0.6]}, "iou"))[0] == "IoU over the epochs"
     with pytest.raises(ParameterError, match="no 'iou', found loss, val_loss"):
         plotting.curves(history, "iou")
     with pytest.raises(ParameterError, match="no 'val_dice', found loss, val_loss"):

@@ -100,10 +100,11 @@ def curves(
         label = "validation" if name.startswith("val_") else "training"
         ax.plot(epochs, numbers[name], **series_style(i) | {"markersize": 3.5}, label=label)
     _mark_best(ax, np.asarray(numbers[best], dtype=float), best)
-    ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+    named = SCORE_NAMES.get(metric, metric.replace("_", " "))
+    ax.set(xlabel="epoch", ylabel=named)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0.5, len(numbers[metric]) + 0.5)
-    ax.set_title(f"{metric.replace('_', ' ').capitalize()} over the epochs", fontsize=11)
+    ax.set_title(f"{named[0].upper()}{named[1:]} over the epochs", fontsize=11)
     ax.legend(frameon=False, fontsize=9)
     return ax
 
@@ -330,6 +331,7 @@ def compare(
     for ax, name in zip(axes.flat, names, strict=True):
         methods = {method: found[name] for method, found in scores.items()}
         intervals(methods, ax, xlabel=SCORE_NAMES.get(name, name))
+        ax.xaxis.set_major_locator(MaxNLocator(max(2, 10 // len(names))))
     fig.suptitle(title, fontsize=11)
     return fig
 
