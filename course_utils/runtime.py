@@ -7,6 +7,7 @@ imported it already; nothing here imports one first.
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import importlib.metadata
 import json
@@ -27,11 +28,11 @@ import numpy as np
 
 from .errors import DataError, ParameterError
 from .paths import atomic_write, lesson_output, without_home
-from .training import STATIC, out_of_memory, progress, resumable
+from .training import STATIC, out_of_memory, progress, resumable, warm_cosine
 
 __all__ = [
     "PROFILES", "STATIC", "Lesson", "device", "minutes", "out_of_memory", "peak_rss_mb",
-    "precision", "progress", "quiet", "resumable", "start", "versions",
+    "precision", "progress", "quiet", "resumable", "start", "versions", "warm_cosine",
 ]  # fmt: skip
 
 PROFILES = ("sample", "cpu", "gpu")
@@ -170,7 +171,8 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
 
     Python's, numpy's and the generators of the frameworks that the lesson has imported are seeded
     with ``SEED``. It caps no thread and moves no data; on a GPU it lets TensorFlow take memory as
-    it needs it.
+    it needs it, and it keeps TensorFlow's input pipelines from tuning themselves, which can make
+    the end of an epoch wait for seconds.
 
     Parameters
     ----------
@@ -193,6 +195,7 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
     _check(parameters)
     _seed_all(parameters["SEED"])
     _grow_gpu_memory()
+    _end_epochs_at_once()
     lesson = Lesson(name, parameters, lesson_output(name, parameters.get("OUTPUT_DIR", "")))
     print(f"{device()} | {_short_versions()} | {_how_to_change()}")
     return lesson
@@ -234,6 +237,31 @@ def _grow_gpu_memory() -> None:
                 config.experimental.set_memory_growth(gpu, True)
             except RuntimeError:  # the GPU is in use already: its memory cannot be changed any more
                 return
+
+
+def _end_epochs_at_once() -> None:
+    """Let an iterator of ``tf.data`` end without waiting for the thread that tunes the pipeline.
+
+    That thread sleeps 10, 20, 40 ... ms. The end of an iterator is to wake it, but the thread looks
+    for the sign before it is set (``CancellationManager::StartCancel`` calls its callbacks first)
+    and sleeps on, so that an epoch of 3 s often ends after 5. The pipelines of the lessons have
+    nothing to tune: one thread reads ahead.
+    """
+    if _backend() != "tensorflow":
+        return
+    data = sys.modules["tensorflow"].data
+    begin = data.Dataset.__iter__
+    if getattr(begin, "untuned", False):
+        return
+
+    @functools.wraps(begin)
+    def untuned(dataset):
+        options = data.Options()
+        options.autotune.enabled = False
+        return begin(dataset.with_options(options))
+
+    untuned.untuned = True
+    data.Dataset.__iter__ = untuned
 
 
 @dataclass(frozen=True)

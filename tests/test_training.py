@@ -1,0 +1,57 @@
+"""The first step, the end of an epoch and the learning rate: nothing done twice, nobody waits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_utils import training
+from course_utils.errors import ParameterError
+
+FIRST_STEP = Path(__file__).parent / "fixtures" / "first_step.py"
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "torch"])
+def found(request, tmp_path_factory):
+    """What one short training with this backend did."""
+    pytest.importorskip("keras")
+    pytest.importorskip(request.param)
+    env = {**os.environ, "KERAS_BACKEND": request.param, "COURSE_STATIC": "1"}
+    folder = tmp_path_factory.mktemp(request.param)
+    done = subprocess.run(
+        [sys.executable, FIRST_STEP, folder], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return {"backend": request.param, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_the_first_step_is_traced_once(found):
+    if found["backend"] == "tensorflow":
+        assert found["traced"] == 1
+    else:  # nothing is traced: once for each of 12 steps, and once to learn the shapes
+        assert found["traced"] in (12, 13)
+
+
+def test_no_pipeline_of_tensorflow_tunes_itself(found):
+    if found["backend"] == "tensorflow":
+        assert len(found["tuned"]) >= 3
+    assert not any(found["tuned"]) and None not in found["tuned"]
+
+
+def test_the_looked_up_rate_is_that_of_keras(found):
+    assert found["rates"] == pytest.approx(found["published"], rel=1e-5)
+    assert found["rates"][0] == pytest.approx(0.005) and max(found["rates"]) == pytest.approx(0.1)
+    assert found["rates"][-1] == pytest.approx(0.001)
+
+
+def test_a_network_is_saved_and_loaded_with_its_rate(found):
+    assert found["loaded"] == found["rates"]
+
+
+@pytest.mark.parametrize("warm", [-1, 10, 11])
+def test_a_rate_that_never_falls_is_refused(warm):
+    with pytest.raises(ParameterError, match="less than the 10 steps, found"):
+        training.warm_cosine(0.1, 10, warm)
