@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 os.environ.setdefault("COURSE_STATIC", "1")
@@ -19,7 +19,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import nbformat
 from matplotlib import pyplot as plt
 
-from course_utils import paths, runtime
+from course_utils import lessons, paths, runtime
 
 
 def stage(
@@ -56,9 +56,7 @@ def stage(
             tags = cell.metadata.get("tags", [])
             if cell.cell_type != "code" or "exercise" in tags or cell.id in without:
                 continue
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(cell.source, f"{lesson}, cell {cell.id}", "exec"), names)
-            plt.close("all")
+            _run(lesson, cell.id, cell.source, names)
             if "parameters" in tags:
                 names.update(parameters, OUTPUT_DIR=folder)
             if cell.id == last:
@@ -66,3 +64,34 @@ def stage(
     finally:
         runtime.precision = chosen
     raise LookupError(f"{lesson} has no cell {last}")
+
+
+def execute(
+    lesson: str, cells: Sequence[str], names: dict[str, Any], progress: Callable | None = None
+) -> None:
+    """Execute more cells of a lesson that was carried this far.
+
+    Parameters
+    ----------
+    lesson : str
+        Id of the lesson.
+    cells : sequence of str
+        Ids of the cells, in order.
+    names : dict
+        What `stage` returned; changed.
+    progress : callable, optional
+        Takes the place of `runtime.progress`: what it returns is a callback of each training.
+    """
+    sources = lessons.sources(lesson)
+    shown, runtime.progress = runtime.progress, progress or runtime.progress
+    try:
+        for cell in cells:
+            _run(lesson, cell, sources[cell], names)
+    finally:
+        runtime.progress = shown
+
+
+def _run(lesson: str, cell: str, source: str, names: dict[str, Any]) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(source, f"{lesson}, cell {cell}", "exec"), names)
+    plt.close("all")

@@ -45,7 +45,7 @@ def find(notebooks: Path, names: Iterable[str] = ()) -> list[Path]:
     notebooks
         The folder of the lessons.
     names
-        Lessons, with or without ``.ipynb``; none means all.
+        Lessons, with or without ``.ipynb``, or their numbers; none means all.
 
     Raises
     ------
@@ -55,7 +55,9 @@ def find(notebooks: Path, names: Iterable[str] = ()) -> list[Path]:
     there = {path.stem: path for path in sorted(notebooks.glob("[0-9]*.ipynb"))}
     if not there:
         raise ParameterError(f"expected lessons such as 05_*.ipynb in {notebooks}, found none")
+    numbers = {number: stem for stem in there for number in (stem[:2], stem[:2].lstrip("0"))}
     wanted = [Path(name).name.removesuffix(".ipynb") for name in names] or list(there)
+    wanted = [numbers.get(name, name) for name in wanted]
     for name in wanted:
         if name not in there:
             raise ParameterError(f"{name} is not a lesson{parameters.nearest(name, there)}")

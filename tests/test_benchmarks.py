@@ -44,10 +44,52 @@ def test_the_table_holds_every_comparison(tmp_path):
 
 def test_the_cells_that_a_benchmark_names_are_in_the_notebook():
     pytest.importorskip("scipy")
+    import quality
     import training
 
     for lesson, recipe in training.RECIPES.items():
         assert {recipe.last, *recipe.without} <= set(lessons.sources(lesson)), lesson
+    assert list(quality.CONTESTS) == list(lessons.table())
+    for lesson, contest in quality.CONTESTS.items():
+        cells = {contest.last, *contest.without, *contest.also, *contest.fit}
+        assert cells <= set(lessons.sources(lesson)), lesson
+
+
+def test_the_clock_of_a_training_stands_while_the_network_is_scored(monkeypatch):
+    import quality
+
+    now = [0.0]
+    monkeypatch.setattr(quality.time, "perf_counter", lambda: now[0])
+    scores = iter([0.2, 0.6, 0.5])
+
+    def score(network):
+        now[0] += 100  # scoring takes long, and is not counted
+        return next(scores)
+
+    watch = quality.Watch(score, every=2.0, limit=5.0)
+    over = []
+    for _ in range(5):
+        now[0] += 1
+        over.append(watch.tick("network"))
+    assert over == [False, False, False, False, True]
+    assert watch.found == [(2.0, 0.2), (4.0, 0.6), (5.0, 0.5)]
+    summary = watch.summary(goal=0.55)
+    assert (summary["reached_s"], summary["best"], summary["last"]) == (4.0, 0.6, 0.5)
+    assert watch.summary(goal=0.9)["reached_s"] is None
+
+
+def test_a_goal_that_was_never_reached_gives_the_least_the_ratio_is():
+    import quality
+
+    contest = quality.CONTESTS["04_unet_skin_lesions"]
+    ours, never, late = ({"reached_s": value} for value in (10.0, None, 35.0))
+    (name,) = set(quality.compared(contest, ours, never, 60.0)) - {"lesson", "tutorial"}
+    assert "at least" in name
+    assert quality.compared(contest, ours, never, 60.0)[name]["ratio"] == 6
+    (name,) = set(quality.compared(contest, ours, late, 60.0)) - {"lesson", "tutorial"}
+    assert "at least" not in name
+    assert quality.compared(contest, ours, late, 60.0)[name]["ratio"] == 3.5
+    assert set(quality.compared(contest, never, late, 60.0)) == {"lesson", "tutorial"}
 
 
 def test_operations_are_counted_by_hand():

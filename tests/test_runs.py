@@ -47,6 +47,11 @@ def test_lessons_are_found_by_name_with_or_without_ending(notebooks):
     assert [path.stem for path in found] == ["05_unet_nuclei"]
 
 
+@pytest.mark.parametrize("number", ["05", "5"])
+def test_a_number_is_enough_to_name_a_lesson(notebooks, number):
+    assert [path.stem for path in runs.find(notebooks, [number])] == ["05_unet_nuclei"]
+
+
 def test_a_misspelt_lesson_is_answered_with_the_nearest(notebooks):
     with pytest.raises(ParameterError, match="05_unet_nucleus is not a lesson: did you mean 05_un"):
         runs.find(notebooks, ["05_unet_nucleus"])
