@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import types
 
+import nbformat
 import pytest
 
-from course_utils import frames, lessons, manifests
+from course_utils import frames, lessons, manifests, paths
 from course_utils.errors import CourseError, ParameterError
 from course_utils.execution import Outcome
 from course_utils.lessons import Source
+from course_utils.rules import cells
 
 FORK = Source("someone/course", "v1.0")
 ALL = list(lessons.table().values())
@@ -159,3 +162,17 @@ def test_only_lessons_that_ended_well_are_recorded(monkeypatch, tmp_path):
     found = json.loads((tmp_path / "measured.json").read_text())
     assert found["05_unet_nuclei"]["sample"] == {"seconds": 70.0, "peak_rss_mb": 900}
     assert not {"04_unet_skin_lesions", "not_in_the_table"} & set(found)
+
+
+def test_an_interrupted_training_would_go_on_with_the_batches_in_the_same_order():
+    fits = []
+    for name in lessons.table():
+        notebook = nbformat.read(paths.notebooks_dir() / f"{name}.ipynb", as_version=4)
+        for _, call in cells.calls(notebook):
+            what = getattr(call.func, "attr", "")
+            if what == "fit" and call.args and ast.unparse(call.args[0]) == "feed":
+                fits.append((name, call))
+    assert {name[:2] for name, _ in fits} == {"01", "02", "04", "05", "06"}  # 03 is PyTorch
+    for name, call in fits:
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert given.get("shuffle") == "False", f"{name}: {ast.unparse(call)}"
