@@ -91,6 +91,13 @@ def test_the_table_of_patients_may_be_missing_or_another(folder):
         datasets.read_patients(folder)
 
 
+@pytest.mark.parametrize("patient", ["", "TCGA_CS", "4"])
+def test_a_row_without_a_patient_is_refused(folder, patient):
+    (folder / "kaggle_3m" / "data.csv").write_text(f"Patient,age\nTCGA_CS_4941,3\n{patient},4\n")
+    with pytest.raises(DataError, match=r"TCGA_CS_4941 in line 3 of .*data.csv, found"):
+        datasets.read_patients(folder)
+
+
 def test_an_image_without_a_mask(folder):
     file(folder, "5_mask").unlink()
     assert f"{PATIENTS[0]}_5_mask.tif" in complaint(folder)

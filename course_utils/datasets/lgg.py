@@ -13,6 +13,7 @@ from .files import decoding, none_in, open_image, subfolder
 
 SEQUENCES = ("pre-contrast", "FLAIR", "post-contrast")
 SHAPE = (256, 256)
+_PATIENT = r"TCGA_[A-Z0-9]{2}_[A-Za-z0-9]+"
 _SLICE = re.compile(r"(?P<patient>TCGA_(?P<site>[A-Z0-9]{2})_[A-Za-z0-9]+_\d{8})_(?P<number>\d+)")
 
 
@@ -131,7 +132,7 @@ def read_patients(folder: Path | str) -> pd.DataFrame:
     Raises
     ------
     DataError
-        The table is not there, or has no column ``Patient``.
+        The table is not there, has no column ``Patient``, or a row without the name of a patient.
     """
     path = Path(folder) / "kaggle_3m" / "data.csv"
     if not path.is_file():
@@ -142,6 +143,13 @@ def read_patients(folder: Path | str) -> pd.DataFrame:
         raise DataError(
             f"expected a column Patient in {path}, found {', '.join(table.columns[:4])} ...: "
             "fetch it again"
+        )
+    wrong = ~table["Patient"].astype(str).str.fullmatch(_PATIENT)
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise DataError(
+            f"expected a patient such as TCGA_CS_4941 in line {row + 2} of {path}, found "
+            f"{table['Patient'][row]!r}: fetch it again"
         )
     return table
 
