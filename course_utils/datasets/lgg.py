@@ -149,7 +149,7 @@ def read_patients(folder: Path | str) -> pd.DataFrame:
         row = int(wrong.to_numpy().argmax())
         raise DataError(
             f"expected a patient such as TCGA_CS_4941 in line {row + 2} of {path}, found "
-            f"{table['Patient'][row]!r}: fetch it again"
+            f"{table['Patient'].iloc[row]!r}: fetch it again"
         )
     return table
 
