@@ -25,7 +25,8 @@ def found(request, tmp_path_factory):
         [sys.executable, FIRST_STEP, folder], env=env, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    return {"backend": request.param, **json.loads(done.stdout.splitlines()[-1])}
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {"backend": request.param, "folder": folder, "env": env, **found}
 
 
 def test_the_first_step_is_traced_once(found):
@@ -47,8 +48,22 @@ def test_the_looked_up_rate_is_that_of_keras(found):
     assert found["rates"][-1] == pytest.approx(0.001)
 
 
-def test_a_network_is_saved_and_loaded_with_its_rate(found):
-    assert found["loaded"] == found["rates"]
+LOAD = """
+import sys, keras
+keras.models.load_model("outer.keras", compile=False)
+rate = keras.models.load_model("model.keras").optimizer._learning_rate
+assert type(rate) is keras.optimizers.schedules.CosineDecay
+print([float(rate(step)) for step in [*range(13), 100]])
+assert "course_utils" not in sys.modules"""
+
+
+def test_a_saved_network_is_loaded_where_the_course_is_not_known(found):
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD], cwd=found["folder"], env=found["env"], capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(found["rates"], rel=1e-5)
 
 
 @pytest.mark.parametrize("warm", [-1, 10, 11])
