@@ -1,6 +1,6 @@
 """How soon a lesson's recipe reaches a stated quality, and how soon the tutorial's does.
 
-    python benchmarks/quality.py [--factor 6] [--profile sample] [LESSON ...]
+    python benchmarks/quality.py [--factor 4] [--profile sample] [LESSON ...]
 
 Each lesson is carried to its training and trained as it trains itself. Then a network is trained as
 the tutorial does it: its architecture and size, its optimizer and rate, float32, every file read
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from compare import write
-from staged import execute, stage
+from staged import execute, picture, stage
 
 from course_utils import lessons, metrics
 
@@ -100,13 +100,6 @@ def from_files(read: Callable[[int], tuple], cases, batch: int):
     return FromFiles()
 
 
-def picture(path: str, side: int) -> np.ndarray:
-    """Read an image as the tutorials do: (side, side, 3), float32, 0..255."""
-    import keras
-
-    return keras.utils.img_to_array(keras.utils.load_img(path, target_size=(side, side)))
-
-
 def in_parts(network, arrays, size: int = 16) -> np.ndarray:
     """Return what a network says of some cases, as float32."""
     parts = [
@@ -114,6 +107,16 @@ def in_parts(network, arrays, size: int = 16) -> np.ndarray:
         for at in range(0, len(arrays), size)
     ]
     return np.concatenate(parts).astype("float32")
+
+
+def mean_of(measure: Callable, truth, cases, found) -> float:
+    """Return the mean of a measure over some cases; ``truth`` has all, ``found`` these only."""
+    return float(np.mean([measure(truth[k], one) for k, one in zip(cases, found)]))
+
+
+def ap50(truth, labels) -> float:
+    """Return the average precision of instances at an IoU of .5."""
+    return metrics.average_precision(truth, labels)[0]
 
 
 def keras_fit(network, feed, watch: Watch) -> None:
@@ -131,7 +134,6 @@ def slices_ours(names: Names) -> Score:
 
 
 def slices_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
-
     asked = np.concatenate([names["validation"], names["test"]])
     whole = [picture(names["table"].image[k], 256) / 255 for k in asked]
     watch = watch_of(lambda net: auc(names["tumour"][asked], in_parts(net, whole)[:, 1]))
@@ -161,7 +163,7 @@ def tumour_ours(names: Names) -> Score:
     def score(network):
         pictures = (names["image"][name] / np.float32(255) for name in asked)
         found = [in_parts(network, some, 8)[..., 0] > 0.5 for some in pictures]
-        return np.mean([metrics.dice(names["truth"][n], mask) for n, mask in zip(asked, found)])
+        return mean_of(metrics.dice, names["truth"], asked, found)
 
     return score
 
@@ -179,7 +181,7 @@ def tumour_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
 
     def score(network):
         found = [in_parts(network, whole[name], 8)[..., 0] > 0.5 for name in asked]
-        return np.mean([metrics.dice(names["truth"][n], mask) for n, mask in zip(asked, found)])
+        return mean_of(metrics.dice, names["truth"], asked, found)
 
     def read(k):
         return standard(table.image[k]), picture(table["mask"][k], 256)[..., :1] / 255
@@ -208,14 +210,14 @@ def brain_ours(names: Names) -> Score:
 
 def brain_train(names: Names, watch: Watch) -> None:
     """Train as the lesson does: on FAST's labels first, then on the manual ones; coronal slices."""
-    optimizer_steps, one_epoch = [], names["one_epoch"]
+    one_epoch = names["one_epoch"]
 
     def watched(network, optimizer, *rest):
         step = optimizer.step
 
         def counted(*given, **named):
             done = step(*given, **named)
-            optimizer_steps.append(watch.tick(network))
+            watch.tick(network)
             return done
 
         optimizer.step = counted
@@ -263,7 +265,7 @@ def lesion_ours(names: Names) -> Score:
 
     def score(network):
         found = in_parts(network, pictures)[..., 0] > 0.5
-        return np.mean([metrics.iou(names["truth"][k], mask) for k, mask in zip(asked, found)])
+        return mean_of(metrics.iou, names["truth"], asked, found)
 
     return score
 
@@ -278,7 +280,7 @@ def lesion_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
     def score(network):
         maps = in_parts(network, whole, 4)[..., 0]
         found = [resize(one, names["truth"][k].shape) > 0.5 for k, one in zip(asked, maps)]
-        return np.mean([metrics.iou(names["truth"][k], mask) for k, mask in zip(asked, found)])
+        return mean_of(metrics.iou, names["truth"], asked, found)
 
     def read(k):
         return picture(table.image[k], 256) / 255, picture(table["mask"][k], 256)[..., :1] / 255
@@ -305,8 +307,7 @@ def nuclei_ours(names: Names) -> Score:
         names["network"] = network
         cases = names["validation"]
         found = [instances(names["maps_of"](names["image"][k])) for k in cases]
-        return np.mean([metrics.average_precision(names["truth"][k], one)[0]
-                        for k, one in zip(cases, found)])  # fmt: skip
+        return mean_of(ap50, names["truth"], cases, found)
 
     return score
 
@@ -324,8 +325,7 @@ def nuclei_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
         labels = [measure.label(one > 0.5) for one in maps]
         found = [resize(one, truth[k].shape, order=0, preserve_range=True).astype(int)
                  for k, one in zip(asked, labels)]  # fmt: skip
-        return np.mean([metrics.average_precision(truth[k], one)[0]
-                        for k, one in zip(asked, found)])  # fmt: skip
+        return mean_of(ap50, truth, asked, found)
 
     def read(k):
         mask = np.max([picture(path, 128)[..., :1] for path in table.masks[k]], axis=0)
@@ -459,7 +459,7 @@ def compared(contest: Contest, ours: dict, tutorial: dict, limit: float) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", default=list(CONTESTS), metavar="LESSON")
-    parser.add_argument("--factor", type=float, default=6)
+    parser.add_argument("--factor", type=float, default=4)
     parser.add_argument("--every", type=float, default=3)
     parser.add_argument("--profile", default="sample")
     parser.add_argument("--data-dir", default="")

@@ -91,6 +91,13 @@ def execute(
         runtime.progress = shown
 
 
+def picture(path: str, side: int):
+    """Read an image as the tutorials do: ndarray, float32, (side, side, 3), 0..255."""
+    import keras
+
+    return keras.utils.img_to_array(keras.utils.load_img(path, target_size=(side, side)))
+
+
 def _run(lesson: str, cell: str, source: str, names: dict[str, Any]) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(source, f"{lesson}, cell {cell}", "exec"), names)

@@ -22,7 +22,7 @@ import numpy as np
 from arithmetic import matrix_rate, operations
 from compare import paired, write
 from scipy import ndimage
-from staged import stage
+from staged import picture, stage
 
 from course_utils import lessons
 
@@ -31,35 +31,29 @@ Names = dict[str, Any]
 
 def grey_slice(names: Names, k: int) -> None:
     """Read a slice and its mask as the tutorials of lessons 1 and 2 do, and standardise it."""
-    picture, mask = (_loaded(names["table"][kind][k], 256) for kind in ("image", "mask"))
-    picture -= picture.mean()
-    picture /= picture.std() + 1e-6
+    scan, mask = (picture(names["table"][kind][k], 256) for kind in ("image", "mask"))
+    scan -= scan.mean()
+    scan /= scan.std() + 1e-6
     mask /= 255
 
 
 def photograph(names: Names, k: int) -> None:
     """Read a photograph and its mask as the tutorial of lesson 4 does."""
     for kind in ("image", "mask"):
-        _loaded(names["table"][kind][k], names["side"])
+        picture(names["table"][kind][k], names["side"])
 
 
 def nuclei(names: Names, k: int) -> None:
     """Read an image and each of its nuclei as the tutorials of lesson 5 do."""
-    _loaded(names["table"]["image"][k], 128)
+    picture(names["table"]["image"][k], 128)
     for mask in names["table"]["masks"][k]:
-        _loaded(mask, 128)
+        picture(mask, 128)
 
 
 def turned_scan(names: Names, k: int) -> None:
     """Turn a scan in memory by the spline of the tutorial of lesson 6."""
     volume = names["volumes"][k] / np.float32(255)
     np.clip(ndimage.rotate(volume, 10, reshape=False), 0, 1)
-
-
-def _loaded(path: str, side: int) -> np.ndarray:
-    import keras
-
-    return keras.utils.img_to_array(keras.utils.load_img(path, target_size=(side, side)))
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ def test_the_first_step_is_traced_once(found):
 
 
 def test_no_pipeline_of_tensorflow_tunes_itself(found):
-    if found["backend"] == "tensorflow":
-        assert len(found["tuned"]) >= 3
-    assert not any(found["tuned"]) and None not in found["tuned"]
+    if found["backend"] != "tensorflow":
+        pytest.skip("another backend has no such pipeline")
+    assert len(found["tuned"]) >= 3 and set(found["tuned"]) == {False}
 
 
 def test_the_looked_up_rate_is_that_of_keras(found):
