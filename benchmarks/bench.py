@@ -17,8 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 NAMES = (
-    "ct_prepare", "skin_decode", "nuclei_feed", "quicknat_step", "startup", "training", "growth",
-    "costs", "quality",
+    "ct_prepare", "skin_decode", "brain_prepare", "nuclei_feed", "quicknat_step", "startup",
+    "training", "growth", "costs", "quality",
 )  # fmt: skip
 
 

@@ -54,10 +54,23 @@ def paired(first: Work, second: Work, rounds: int) -> dict:
     return ratio(*rounds_of({"first": first, "second": second}, rounds).values())
 
 
-def write(name: str, result: dict) -> None:
-    """Print a result and write it to ``results/<name>.json`` with the machine and the versions."""
+def write(name: str, result: dict, part: bool = False) -> None:
+    """Print a result and write it to ``results/<name>.json`` with the machine and the versions.
+
+    With ``part`` the file's other results stay, if they come from such a machine and such versions.
+    """
+    file = RESULTS / f"{name}.json"
     machine = f"{platform.machine()}, {runtime.device()}, {runtime.precision()}"
-    whole = result | {"machine": machine, "versions": runtime.versions()}
-    text = json.dumps(whole, indent=1)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
+    versions = runtime.versions()
+    if part and file.is_file():
+        before = json.loads(file.read_text())
+        older = before["versions"]
+        if before["machine"] == machine and older == older | _shared(versions, older):
+            result, versions = before | result, older | versions
+    text = json.dumps(result | {"machine": machine, "versions": versions}, indent=1)
+    file.write_text(text + "\n")
     print(text)
+
+
+def _shared(versions: dict, others: dict) -> dict:
+    return {package: version for package, version in versions.items() if package in others}

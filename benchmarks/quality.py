@@ -465,11 +465,12 @@ def main() -> None:
     parser.add_argument("--data-dir", default="")
     chosen = parser.parse_args()
     given = {"PROFILE": chosen.profile, "DATA_DIR": chosen.data_dir}
-    result = {}
+    file = "quality" if chosen.profile == "sample" else f"quality_{chosen.profile}"
+    part = len(chosen.lessons) < len(CONTESTS)
     for name in chosen.lessons:
         lesson = lessons.get(name).id
-        result[lesson] = measured(lesson, chosen.factor, chosen.every, **given)
-    write("quality" if chosen.profile == "sample" else f"quality_{chosen.profile}", result)
+        write(file, {lesson: measured(lesson, chosen.factor, chosen.every, **given)}, part)
+        part = True
 
 
 if __name__ == "__main__":

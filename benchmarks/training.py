@@ -157,10 +157,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30)
     chosen = parser.parse_args()
-    result = {
-        lessons.get(name).id: measured(name, chosen.rounds, chosen.steps) for name in chosen.lessons
-    }
-    write("training", result)
+    part = len(chosen.lessons) < len(RECIPES)
+    for name in chosen.lessons:
+        lesson = lessons.get(name).id
+        write("training", {lesson: measured(lesson, chosen.rounds, chosen.steps)}, part)
+        part = True
 
 
 if __name__ == "__main__":

@@ -42,6 +42,24 @@ def test_the_table_holds_every_comparison(tmp_path):
     assert "| a · b | 2 | 1 | **2** | 1 to 3 | 5 |" in text and "| c | 2 |" in text
 
 
+def test_a_part_of_a_benchmark_leaves_the_rest_of_its_results(tmp_path, monkeypatch, capsys):
+    import compare
+
+    monkeypatch.setattr(compare, "RESULTS", tmp_path)
+
+    def written(versions, *result):
+        monkeypatch.setattr(compare.runtime, "versions", lambda: versions)
+        compare.write("some", *result)
+        return json.loads((tmp_path / "some.json").read_text())
+
+    written({"python": "3", "keras": "1"}, {"old": 1})
+    assert "old" not in written({"python": "3", "keras": "1"}, {"one": 1})
+    found = written({"python": "3", "torch": "2"}, {"two": 2}, True)
+    assert (found["one"], found["two"]) == (1, 2)
+    assert found["versions"] == {"python": "3", "keras": "1", "torch": "2"}
+    assert "one" not in written({"python": "3", "keras": "9"}, {"three": 3}, True)
+
+
 def test_the_cells_that_a_benchmark_names_are_in_the_notebook():
     pytest.importorskip("scipy")
     import quality

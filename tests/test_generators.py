@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage import transform
 
 from course_utils import generators
 from course_utils.errors import DataError, ParameterError
@@ -128,6 +130,30 @@ def test_an_image_smaller_than_the_crop_is_continued():
     image, target = case(20)
     a, b = generators.cut(np.random.default_rng(0), image, target, 32)
     assert a.shape == (32, 32, 3) and np.array_equal(a[..., :2], b)
+
+
+@pytest.mark.parametrize("nearest, most", [(False, 1), (True, 0)])
+def test_an_affine_map_is_that_of_scikit_image(nearest, most):
+    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    image = ndimage.gaussian_filter(image, (2, 2, 0))
+    cos, sin = 1.1 * np.cos(0.3), 1.1 * np.sin(0.3)
+    matrix = np.array([[cos, -sin, 7.3], [sin, cos, -4.6]])
+    found = generators.affine(image, matrix, nearest)
+    wanted = transform.warp(
+        image, np.vstack([matrix, [0, 0, 1]]), order=1 - nearest, preserve_range=True
+    )
+    inside = transform.warp(np.ones(image.shape), np.vstack([matrix, [0, 0, 1]]), order=1) == 1
+    assert found.shape == image.shape and found.dtype == np.uint8 and inside.mean() > 0.5
+    off = np.abs(found.astype(float) - wanted)[inside]
+    assert np.mean(off > most + 0.5) < 0.01  # OpenCV rounds places to 1/32 of a pixel
+
+
+def test_a_mask_keeps_its_channel_and_its_values_when_it_is_moved():
+    mask = np.zeros((20, 30, 1), np.uint8)
+    mask[5:10, 8:20] = 255
+    moved = generators.affine(mask, [[1, 0, 2], [0, 1, -3]], nearest=True)
+    assert moved.shape == mask.shape
+    assert np.array_equal(moved, np.roll(mask, (3, -2), (0, 1)))
 
 
 def test_all_eight_symmetries_occur_and_agree():

@@ -5,12 +5,13 @@ Cases are read once (`pack`), kept in flat files and memory-mapped from then on.
 the same whichever worker draws it, whenever, and after an interruption.
 """
 
-from .crops import Augment, crops, cut, flip_and_turn, normalise, vary_intensity
+from .crops import Augment, affine, crops, cut, flip_and_turn, normalise, vary_intensity
 from .packed import fingerprint, pack
 from .volumes import prepare, prepare_corners, rotate_slices, turn, volumes
 
 __all__ = [
     "Augment",
+    "affine",
     "crops",
     "cut",
     "fingerprint",

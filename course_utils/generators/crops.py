@@ -82,6 +82,49 @@ def _at_least(array: np.ndarray, side: int) -> np.ndarray:
     return np.pad(array, [(m // 2, m - m // 2) for m in missing] + [(0, 0)], mode="symmetric")
 
 
+def affine(image: np.ndarray, matrix: np.ndarray, nearest: bool = False) -> np.ndarray:
+    """Turn, shift, scale or shear a picture: one matrix for an image and its mask.
+
+    Parameters
+    ----------
+    image : ndarray, uint8, (y, x) or (y, x, channel)
+    matrix : ndarray, (2, 3)
+        Where a pixel of the result comes from: it maps (x, y, 1) to the (x, y) of ``image``, in
+        pixels, the centre of the first pixel being (0, 0).
+    nearest : bool
+        Take the nearest pixel, as a mask needs it; else interpolate between four. Outside: 0.
+
+    Returns
+    -------
+    ndarray, uint8, shape as ``image``
+
+    Notes
+    -----
+    By OpenCV, in one thread: training needs the others.
+
+    Examples
+    --------
+    >>> one_to_the_left = np.array([[1, 0, 1], [0, 1, 0]])
+    >>> affine(np.array([[10, 20, 30]], np.uint8), one_to_the_left).tolist()
+    [[20, 30, 0]]
+    """
+    cv2 = _opencv()
+    how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(image), np.asarray(matrix, np.float64), image.shape[1::-1],
+        flags=how | cv2.WARP_INVERSE_MAP,
+    )  # fmt: skip
+    return moved.reshape(image.shape)
+
+
+@functools.cache
+def _opencv():
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
+
+
 def flip_and_turn(
     rng: np.random.Generator, image: np.ndarray, target: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,170 @@
+"""Slices of lessons 1 to 3: what preparing and reading them costs, against the tutorials' ways.
+
+    python benchmarks/brain_prepare.py [--rounds 5]
+
+- Lessons 1 and 2 read their TIFF slices once and pack them; the tutorial reads and resizes every
+  slice and mask again in every epoch.
+- Lesson 3 reads its volumes once and packs them; the tutorial saves every slice of a view and its
+  labels as a PNG file through a colour map, and reads these files again in every epoch.
+- An epoch of lesson 3's network through its feed, against the very same batches in memory.
+
+All on the offline twins, timed in turn. The result: ``benchmarks/results/brain_prepare.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from compare import paired, write
+from matplotlib import pyplot as plt
+from PIL import Image
+from skimage import io, transform
+from staged import stage
+
+from course_utils import datasets, generators, samples
+from course_utils.datasets import oasis
+
+Names = dict[str, Any]
+SIDE = 256
+AXIS = 1  # coronal
+
+
+def packed(cases: list, read: Callable) -> None:
+    """Read every case and pack it, as a lesson does at its first start."""
+    with tempfile.TemporaryDirectory() as folder:
+        generators.pack(cases, read, Path(folder) / "packed", progress=False)
+
+
+def in_memory(cases: list, read: Callable, folder: str) -> dict[str, list[np.ndarray]]:
+    """Return the cases as a lesson has them after its first start."""
+    return generators.pack(cases, read, Path(folder) / "packed", progress=False)
+
+
+def standard(picture: np.ndarray) -> np.ndarray:
+    """Return a picture of mean 0 and standard deviation 1."""
+    return (picture - picture.mean()) / (picture.std() + 1e-6)
+
+
+def slice_again(row) -> tuple[np.ndarray, np.ndarray]:
+    """Read a slice and its mask as the tutorials of lessons 1 and 2 do in every epoch."""
+    scan, mask = (
+        transform.resize(io.imread(row[kind]), (SIDE, SIDE)) for kind in ("image", "mask")
+    )
+    return standard(scan), mask > 0.5
+
+
+def slices(rounds: int) -> dict:
+    """Return what lessons 1 and 2 save."""
+    rows = [row for _, row in datasets.index("lgg_mri", samples.make("lgg_mri", seed=0)).iterrows()]
+    with tempfile.TemporaryDirectory() as folder:
+        cache = in_memory(rows, datasets.read_slice, folder)
+        return {
+            "LGG: slices read and resized one after another / read once and packed": paired(
+                lambda: [slice_again(row) for row in rows],
+                lambda: packed(rows, datasets.read_slice),
+                rounds,
+            ),
+            "LGG, every further epoch: slices read and resized / packed arrays": paired(
+                lambda: [slice_again(row) for row in rows],
+                lambda: [np.array(one) for arrays in cache.values() for one in arrays],
+                rounds,
+            ),
+            "LGG slices": len(rows),
+        }
+
+
+def save_slices(rows: list, folder: Path) -> list[tuple[Path, Path]]:
+    """Save each slice and its labels as the tutorial of lesson 3 does; return the files."""
+    files = []
+    for row in rows:
+        volumes = [
+            np.asarray(nibabel.load(row[kind]).dataobj).squeeze() for kind in ("image", "automatic")
+        ]
+        for k in range(volumes[0].shape[AXIS]):
+            pair = tuple(folder / f"{row['case']}_{kind}{k}.png" for kind in ("image", "label"))
+            for file, volume, colours in zip(pair, volumes, ("gray", "viridis")):
+                plt.imsave(file, volume.take(k, AXIS), cmap=colours)
+            files.append(pair)
+    return files
+
+
+def read_slice(pair: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Read a saved slice as the tutorial does in every epoch."""
+    image, label = (np.asarray(Image.open(file).convert("L"), np.float32) for file in pair)
+    return standard(image), label
+
+
+def volumes(names: Names, rounds: int) -> dict:
+    """Return what lesson 3 saves; ``names`` are its own, just before its first training."""
+    rows = [row for _, row in names["table"].iterrows()]
+
+    def lesson() -> None:
+        packed(rows, oasis.read_brain)
+        for k in range(len(rows)):
+            names["framed"](k)
+
+    def tutorial() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            save_slices(rows, Path(folder))
+
+    def slices_of_all() -> None:
+        for k in range(len(rows)):
+            for name in ("image", "automatic"):
+                np.array(names["slices_of"](k, "coronal", name))
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = save_slices(rows, Path(folder))
+        return {
+            "OASIS: slices saved through a colour map / volumes packed and framed": paired(
+                tutorial, lesson, rounds
+            ),
+            "OASIS, every epoch: saved slices read / slices of the volumes": paired(
+                lambda: [read_slice(pair) for pair in files], slices_of_all, rounds
+            ),
+            "OASIS slices": len(files),
+        }
+
+
+def feed(names: Names, rounds: int, steps: int) -> dict:
+    """Return an epoch of lesson 3's network through its feed against the same batches in memory."""
+    network = names["fresh"]()
+    optimizer = names["sgd"](network, 0.01)
+    _, weights = names["classes_of"](network, names["train"], "automatic")
+    drawn, chosen = names["batches"], (names["train"], "automatic")
+    held = list(drawn(chosen[0], "coronal", chosen[1], 0, steps))
+    names["settings"]["steps"] = steps
+
+    def epoch(source: Callable) -> None:
+        names["batches"] = source
+        names["one_epoch"](network, optimizer, weights, "coronal", *chosen, 0)
+
+    return {
+        "epoch: feed / same arrays in memory": paired(
+            lambda: epoch(drawn), lambda: epoch(lambda *_: held), rounds
+        )
+    }
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=12)
+    chosen = parser.parse_args()
+    result = {"01_brain_tumor_classification": slices(chosen.rounds)}
+    with tempfile.TemporaryDirectory() as folder:
+        names = stage("03_quicknat_brain_structures", "pretrain-expected", folder=folder)
+        result["03_quicknat_brain_structures"] = volumes(names, chosen.rounds) | feed(
+            names, chosen.rounds, chosen.steps
+        )
+    write("brain_prepare", result)
+
+
+if __name__ == "__main__":
+    main()
