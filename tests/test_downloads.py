@@ -320,7 +320,7 @@ def test_a_record_that_is_no_json_is_named(tmp_path):
 # --- processes ---------------------------------------------------------------------------------
 
 _CHILD = """
-import sys, time
+import functools, sys, time
 from pathlib import Path
 from course_utils import downloads
 from course_utils.downloads import archives
@@ -333,7 +333,7 @@ if sys.argv[3] == "slowly":
         Path(sys.argv[2], "unpacking").touch()
         time.sleep(60)
     archives.Writer.write = slowly
-get(manifest_for(sys.argv[1]), Path(sys.argv[2]), notify=print,
+get(manifest_for(sys.argv[1]), Path(sys.argv[2]), notify=functools.partial(print, flush=True),
     patience=downloads.Patience(read=120))
 """
 
