@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from compare import paired, write
+from compare import feed_against_memory, paired, write
 from scipy import ndimage
 
 from course_utils import datasets, generators, lessons, runtime, samples
@@ -57,29 +57,18 @@ def preparation(file: str | None, rounds: int) -> dict:
     }
 
 
-def feed_against_memory(rounds: int, cases: int = 64) -> dict:
+def an_epoch(rounds: int, cases: int = 64) -> dict:
     import keras
 
     names = lessons.defined_by("06_ct_classification_3d", ("imports", "network", "feed"))
     shape = (32, 36, 20)
     rng = np.random.default_rng(0)
     volumes = [rng.integers(0, 256, shape, np.uint8) for _ in range(cases)]
-    labels = np.arange(cases) % 2
-    feed = generators.volumes(volumes, labels, batch=4, seed=0, vary=names["vary"])
-    x, y = (np.concatenate(part) for part in zip(*(feed[step] for step in range(len(feed)))))
+    feed = generators.volumes(volumes, np.arange(cases) % 2, batch=4, seed=0, vary=names["vary"])
     keras.config.set_dtype_policy(runtime.precision())
     model = names["network"](shape)
     model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
-
-    def through_the_feed():
-        feed.epoch = 0
-        model.fit(feed, verbose=0)
-
-    return paired(
-        through_the_feed,
-        lambda: model.fit(x, y, batch_size=4, shuffle=False, verbose=0),
-        rounds,
-    )
+    return feed_against_memory(model, feed, 4, rounds)
 
 
 def main() -> None:
@@ -88,7 +77,7 @@ def main() -> None:
     parser.add_argument("--file", help="a CT scan; left out: one of the offline twin")
     chosen = parser.parse_args()
     result = preparation(chosen.file, chosen.rounds)
-    result["epoch: feed / same arrays in memory"] = feed_against_memory(chosen.rounds)
+    result["epoch: feed / same arrays in memory"] = an_epoch(chosen.rounds)
     result["data"] = "given file" if chosen.file else "offline twin"
     write("ct_prepare", result)
 

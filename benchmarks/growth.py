@@ -22,7 +22,7 @@ from compare import write
 from course_utils import samples
 
 TIMES = (1, 4, 16)
-SMALLEST = {"bbbc038": 12, "isic2017": 16, "mosmed": 8}
+SMALLEST = {"bbbc038": 12, "isic2017": 16, "mosmed": 10, "lgg_mri": 65}
 
 PREPARE = """
 import json, resource, sys, tempfile
@@ -33,6 +33,7 @@ table = datasets.index(name, folder)
 read = {
     "bbbc038": lambda row: datasets.read_nuclei(row),
     "isic2017": lambda row: datasets.read_lesion(row, 128),
+    "lgg_mri": lambda row: datasets.read_slice(row),
     "mosmed": lambda row: {
         "volume": generators.prepare(*datasets.read_ct(row["file"]), (48, 56, 32), (7, 7, 9))
     },

@@ -15,37 +15,25 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from compare import paired, write
+from compare import feed_against_memory, paired, write
 
 from course_utils import datasets, generators, lessons, runtime, samples
 
 STEPS, BATCH, CROP = 32, 8, 128
 
 
-def feed_against_memory(names: dict, cases: dict, rounds: int) -> dict:
+def an_epoch(names: dict, cases: dict, rounds: int) -> dict:
     import keras
 
-    images = cases["image"]
     maps = [names["targets"](labels[..., 0]) for labels in cases["labels"]]
     feed = generators.crops(
-        images,
-        maps,
-        size=CROP,
-        batch=BATCH,
-        steps=STEPS,
-        seed=0,
-        zoom=1.4,
+        cases["image"], maps, size=CROP, batch=BATCH, steps=STEPS, seed=0, zoom=1.4,
         augment=names["augment"],
-    )
-    x, y = (np.concatenate(part) for part in zip(*(feed[step] for step in range(STEPS))))
+    )  # fmt: skip
     keras.config.set_dtype_policy(runtime.precision())
     network = names["unet"]([16, 32, 64, 128, 256], outputs=3)
     network.compile("adamw", names["nuclei_loss"])
-    return paired(
-        lambda: network.fit(feed, verbose=0),
-        lambda: network.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0),
-        rounds,
-    )
+    return feed_against_memory(network, feed, BATCH, rounds)
 
 
 def reading_again(rows: list, cases: dict, rounds: int) -> dict:
@@ -73,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         cases = generators.pack(rows, read, Path(cache) / "packed", progress=False)
         result = {
-            "epoch: feed / same arrays in memory": feed_against_memory(names, cases, chosen.rounds),
+            "epoch: feed / same arrays in memory": an_epoch(names, cases, chosen.rounds),
             "read an epoch: mask files / packed arrays": reading_again(rows, cases, chosen.rounds),
             "cases": len(rows),
             "data": "given folder" if chosen.folder else "offline twin",

@@ -4,7 +4,7 @@
 
 Each lesson is carried to its training on its own sample; then, timed in turn:
 
-- some steps through the lesson's feed against the very same batches as arrays in memory;
+- an epoch of some steps through the lesson's feed against the same batches as arrays in memory;
 - drawing those batches against the tutorial's way: every image and mask read and resized again;
 - a step of the lesson's network in the lesson's precision against the same network in float32, with
   the time that its multiplications alone would take (`arithmetic`) beside it.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from arithmetic import matrix_rate, operations
-from compare import paired, write
+from compare import feed_against_memory, paired, write
 from scipy import ndimage
 from staged import picture, stage
 
@@ -108,8 +108,8 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         plain = stage(lesson, recipe.last, precision="float32", **how)
         names = stage(lesson, recipe.last, **how)
         feed = recipe.feed(names)
-        some = first_steps(feed, min(steps, len(feed)))
-        x, y = (np.concatenate(part) for part in zip(*(feed[k] for k in range(len(some)))))
+        steps = min(steps, len(feed))
+        x, y = (np.concatenate(part) for part in zip(*(feed[k] for k in range(steps))))
         batch = len(feed[0][0])
         networks = [recipe.network(of) for of in (names, plain)]
         rate = matrix_rate(keras.config.dtype_policy().compute_dtype)
@@ -123,32 +123,18 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         cases = np.arange(len(x)) % len(names["table"])
         step = paired(float32, ours, rounds)
         return {
-            "epoch: feed / same arrays in memory": paired(
-                lambda: networks[0].fit(some, shuffle=False, verbose=0), ours, rounds
+            "epoch: feed / same arrays in memory": feed_against_memory(
+                networks[0], feed, batch, rounds, steps
             ),
             "batches: read and resized each time / this feed": paired(
                 lambda: [recipe.plain(names, k) for k in cases],
-                lambda: [feed[k] for k in range(len(some))],
+                lambda: [feed[k] for k in range(steps)],
                 rounds,
             ),
             "step: float32 / this lesson": step,
-            "step_ms": round(1000 * step["second_s"] / len(some), 1),
+            "step_ms": round(1000 * step["second_s"] / steps, 1),
             "arithmetic_ms": round(1000 * floor, 1),
         }
-
-
-def first_steps(feed: Any, steps: int) -> Any:
-    """Return the first steps of a feed as a ``keras.utils.PyDataset``."""
-    import keras
-
-    class Some(keras.utils.PyDataset):
-        def __len__(self):
-            return steps
-
-        def __getitem__(self, step):
-            return feed[step]
-
-    return Some()
 
 
 def main() -> None:
