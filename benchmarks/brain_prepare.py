@@ -24,54 +24,46 @@ import numpy as np
 from compare import paired, write
 from matplotlib import pyplot as plt
 from PIL import Image
-from skimage import io, transform
 from staged import stage
+from training import grey_slice
 
 from course_utils import datasets, generators, samples
 from course_utils.datasets import oasis
 
 Names = dict[str, Any]
-SIDE = 256
 AXIS = 1  # coronal
 
 
-def packed(cases: list, read: Callable) -> None:
-    """Read every case and pack it, as a lesson does at its first start."""
-    with tempfile.TemporaryDirectory() as folder:
-        generators.pack(cases, read, Path(folder) / "packed", progress=False)
-
-
-def in_memory(cases: list, read: Callable, folder: str) -> dict[str, list[np.ndarray]]:
-    """Return the cases as a lesson has them after its first start."""
+def packed(cases: list, read: Callable, folder: str) -> dict[str, list[np.ndarray]]:
+    """Read every case and pack it, as a lesson does at its first start; return the arrays."""
     return generators.pack(cases, read, Path(folder) / "packed", progress=False)
 
 
-def standard(picture: np.ndarray) -> np.ndarray:
-    """Return a picture of mean 0 and standard deviation 1."""
-    return (picture - picture.mean()) / (picture.std() + 1e-6)
-
-
-def slice_again(row) -> tuple[np.ndarray, np.ndarray]:
-    """Read a slice and its mask as the tutorials of lessons 1 and 2 do in every epoch."""
-    scan, mask = (
-        transform.resize(io.imread(row[kind]), (SIDE, SIDE)) for kind in ("image", "mask")
-    )
-    return standard(scan), mask > 0.5
+def packed_anew(cases: list, read: Callable) -> None:
+    """Pack the cases in a folder that goes away."""
+    with tempfile.TemporaryDirectory() as folder:
+        packed(cases, read, folder)
 
 
 def slices(rounds: int) -> dict:
     """Return what lessons 1 and 2 save."""
-    rows = [row for _, row in datasets.index("lgg_mri", samples.make("lgg_mri", seed=0)).iterrows()]
+    table = datasets.index("lgg_mri", samples.make("lgg_mri", seed=0))
+    rows = [row for _, row in table.iterrows()]
+
+    def read_again() -> None:
+        for k in range(len(table)):
+            grey_slice({"table": table}, k)
+
     with tempfile.TemporaryDirectory() as folder:
-        cache = in_memory(rows, datasets.read_slice, folder)
+        cache = packed(rows, datasets.read_slice, folder)
         return {
             "LGG: slices read and resized one after another / read once and packed": paired(
-                lambda: [slice_again(row) for row in rows],
-                lambda: packed(rows, datasets.read_slice),
+                read_again,
+                lambda: packed_anew(rows, datasets.read_slice),
                 rounds,
             ),
             "LGG, every further epoch: slices read and resized / packed arrays": paired(
-                lambda: [slice_again(row) for row in rows],
+                read_again,
                 lambda: [np.array(one) for arrays in cache.values() for one in arrays],
                 rounds,
             ),
@@ -97,7 +89,7 @@ def save_slices(rows: list, folder: Path) -> list[tuple[Path, Path]]:
 def read_slice(pair: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
     """Read a saved slice as the tutorial does in every epoch."""
     image, label = (np.asarray(Image.open(file).convert("L"), np.float32) for file in pair)
-    return standard(image), label
+    return (image - image.mean()) / (image.std() + 1e-6), label
 
 
 def volumes(names: Names, rounds: int) -> dict:
@@ -105,7 +97,7 @@ def volumes(names: Names, rounds: int) -> dict:
     rows = [row for _, row in names["table"].iterrows()]
 
     def lesson() -> None:
-        packed(rows, oasis.read_brain)
+        packed_anew(rows, oasis.read_brain)
         for k in range(len(rows)):
             names["framed"](k)
 

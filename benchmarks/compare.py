@@ -10,13 +10,13 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from course_utils import runtime
+from course_utils import lessons, runtime
 
 RESULTS = Path(__file__).with_name("results")
 Work = Callable[[], object]
@@ -117,6 +117,18 @@ def write(name: str, result: dict, part: bool = False) -> None:
     text = json.dumps(result | {"machine": machine, "versions": versions}, indent=1)
     file.write_text(text + "\n")
     print(text)
+
+
+def write_each(name: str, chosen: Sequence[str], known: Collection[str], measure: Callable) -> None:
+    """Measure lesson after lesson and write each at once: what is done stays when it is stopped.
+
+    Lessons that are not among the chosen keep their results, see `write`.
+    """
+    part = len(chosen) < len(known)
+    for one in chosen:
+        lesson = lessons.get(one).id
+        write(name, {lesson: measure(lesson)}, part)
+        part = True
 
 
 def _shared(versions: dict, others: dict) -> dict:

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from compare import write
+from compare import write_each
 from staged import execute, picture, stage
 
-from course_utils import lessons, metrics
+from course_utils import metrics
 
 Names = dict[str, Any]
 Score = Callable[[Any], float]  # of a network
@@ -466,11 +466,10 @@ def main() -> None:
     chosen = parser.parse_args()
     given = {"PROFILE": chosen.profile, "DATA_DIR": chosen.data_dir}
     file = "quality" if chosen.profile == "sample" else f"quality_{chosen.profile}"
-    part = len(chosen.lessons) < len(CONTESTS)
-    for name in chosen.lessons:
-        lesson = lessons.get(name).id
-        write(file, {lesson: measured(lesson, chosen.factor, chosen.every, **given)}, part)
-        part = True
+    write_each(
+        file, chosen.lessons, CONTESTS,
+        lambda lesson: measured(lesson, chosen.factor, chosen.every, **given),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,11 +20,9 @@ from typing import Any
 
 import numpy as np
 from arithmetic import matrix_rate, operations
-from compare import feed_against_memory, paired, write
+from compare import feed_against_memory, paired, write_each
 from scipy import ndimage
 from staged import picture, stage
-
-from course_utils import lessons
 
 Names = dict[str, Any]
 
@@ -143,11 +141,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30)
     chosen = parser.parse_args()
-    part = len(chosen.lessons) < len(RECIPES)
-    for name in chosen.lessons:
-        lesson = lessons.get(name).id
-        write("training", {lesson: measured(lesson, chosen.rounds, chosen.steps)}, part)
-        part = True
+    write_each(
+        "training", chosen.lessons, RECIPES,
+        lambda lesson: measured(lesson, chosen.rounds, chosen.steps),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

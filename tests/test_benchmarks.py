@@ -1,6 +1,7 @@
 """The benchmarks fit the lessons they measure, and their table says what the results say."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def beside():
 def test_make_bench_runs_every_script_that_measures():
     import bench
 
-    measuring = {file.stem for file in FOLDER.glob("*.py") if "write(" in file.read_text()}
+    writes = re.compile(r"\bwrite(_each)?\(")
+    measuring = {file.stem for file in FOLDER.glob("*.py") if writes.search(file.read_text())}
     assert set(bench.NAMES) == measuring - {"bench", "compare"}
 
 
@@ -58,6 +60,27 @@ def test_a_part_of_a_benchmark_leaves_the_rest_of_its_results(tmp_path, monkeypa
     assert (found["one"], found["two"]) == (1, 2)
     assert found["versions"] == {"python": "3", "keras": "1", "torch": "2"}
     assert "one" not in written({"python": "3", "keras": "9"}, {"three": 3}, True)
+
+
+def test_lessons_are_written_one_by_one(tmp_path, monkeypatch, capsys):
+    import compare
+
+    monkeypatch.setattr(compare, "RESULTS", tmp_path)
+    file, known = tmp_path / "some.json", list(lessons.table())[:3]
+
+    def stops_at_the_third(lesson):
+        if lesson == known[2]:
+            raise KeyboardInterrupt
+        return {"of": lesson}
+
+    with pytest.raises(KeyboardInterrupt):
+        compare.write_each("some", known, known, stops_at_the_third)
+    assert [name for name in json.loads(file.read_text()) if name in known] == known[:2]
+    compare.write_each("some", known[1:2], known, lambda lesson: {"again": lesson})
+    found = json.loads(file.read_text())
+    assert found[known[0]] == {"of": known[0]} and found[known[1]] == {"again": known[1]}
+    compare.write_each("some", known, known, lambda lesson: {"new": lesson})
+    assert json.loads(file.read_text())[known[0]] == {"new": known[0]}
 
 
 def test_the_cells_that_a_benchmark_names_are_in_the_notebook():
