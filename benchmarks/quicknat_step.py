@@ -70,6 +70,7 @@ def quick(names: dict, size: tuple[int, int], width: int) -> Work:
         loss = names["quicknat_loss"](names["forward"](network, x), y, weights)
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
 
     return step

@@ -132,6 +132,17 @@ def test_an_image_smaller_than_the_crop_is_continued():
     assert a.shape == (32, 32, 3) and np.array_equal(a[..., :2], b)
 
 
+@pytest.mark.parametrize("channels", [[0, 1, 2], [1, 1, 2], [2, 0, 1]])
+def test_looking_up_levels_is_what_numpy_takes(channels):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (20, 30, 3), np.uint8)[:, ::-1]  # a view, as a flip leaves it
+    levels = rng.normal(size=(256, 3))
+    found = generators.look_up(image, levels, channels)
+    expected = [levels[:, k].take(image[..., c]) for k, c in enumerate(channels)]
+    assert found.dtype == np.float32
+    assert np.array_equal(found, np.stack(expected, axis=-1).astype(np.float32))
+
+
 @pytest.mark.parametrize("nearest, most", [(False, 1), (True, 0)])
 def test_an_affine_map_is_that_of_scikit_image(nearest, most):
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)

@@ -111,6 +111,18 @@ def test_rotation_at_order_one_makes_no_new_extremes():
     assert np.allclose(generators.rotate_slices(volume, 0.0), volume)
 
 
+@pytest.mark.parametrize("degrees", [-10.0, 3.0, 90.0])
+def test_a_rotation_is_that_of_scipy_away_from_the_edge(degrees):
+    noise = np.random.default_rng(0).random((31, 40, 10), np.float32)
+    volume = ndimage.gaussian_filter(noise, 1)
+    found = generators.rotate_slices(volume, degrees)
+    expected = ndimage.rotate(volume, degrees, axes=(1, 0), reshape=False, order=1)
+    y, x = np.indices(volume.shape[:2])
+    inside = np.hypot(y - 15, x - 19.5) < 14
+    assert np.abs(found - expected)[inside].max() < 0.01 * volume.max()
+    assert np.abs(found - expected)[inside][:, :8].max() < 1e-5  # whole fours are exact
+
+
 @pytest.fixture
 def cases():
     return [np.full((4, 4, 2), k, np.uint8) for k in range(7)]

@@ -14,12 +14,16 @@ LESSON = "03_quicknat_brain_structures"
 QUICK = (torch.bfloat16, torch.channels_last)
 
 
+def built(**given):
+    """Return the names that cells of the lesson define, without running the lesson."""
+    cells = ("imports", "dense", "se", "quicknat", "loss", "slope", "placed", "given", "epoch")
+    given |= {"where": torch.device("cpu"), "low": torch.bfloat16}
+    return lessons.defined_by(LESSON, cells, given)
+
+
 @pytest.fixture(scope="module")
 def taught():
-    """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = ("imports", "dense", "se", "quicknat", "loss", "slope", "placed", "given", "epoch")
-    given = {"where": torch.device("cpu"), "low": torch.bfloat16}
-    return lessons.defined_by(LESSON, cells, given)
+    return built()
 
 
 @pytest.mark.parametrize("excite, expected", [(False, 3_515_411), (True, 3_549_467)])
@@ -116,6 +120,42 @@ def test_the_loss_uses_its_weights_and_is_least_at_the_truth(taught):
     wrong = 30 * truth.roll(1, 1)
     assert float(loss(wrong, labels, 5 * ones)) > float(loss(wrong, labels, ones)) > 1
     assert float(loss(wrong, labels, ones, border=4)) > float(loss(wrong, labels, ones, border=0))
+
+
+def test_for_manual_labels_disputed_slices_are_drawn_more_often():
+    fast = np.full((10, 16, 16), 2)
+    people = fast.copy()
+    people[3, :10, :10] = 3  # grey to FAST, white to people
+    fast[5, :10, :10] = 1  # fluid to FAST: another question
+    labels = {"automatic": fast, "manual": people, "image": np.ones(fast.shape)}
+    given = {
+        "SEED": 1, "THROUGH": {"coronal": 1}, "settings": {"batch": 4}, "low": None,
+        "slices_of": lambda k, view, name: labels[name], "worth": lambda k, view: np.arange(10),
+        "layout": torch.channels_last, "where": torch.device("cpu"),
+    }  # fmt: skip
+    draw = lessons.defined_by(LESSON, ("imports", "placed", "feed"), given)["batches"]
+
+    def share(name, value):
+        drawn = torch.cat([y for _, y in draw([0], "coronal", name, 0, 300)])
+        return float((drawn == value).any(2).any(1).float().mean())
+
+    assert share("manual", 3) == pytest.approx(120 / 300, abs=0.06)
+    assert share("automatic", 1) == pytest.approx(1 / 10, abs=0.04)
+
+
+def test_a_step_is_never_longer_than_a_gradient_of_length_2_makes_it(taught):
+    torch.manual_seed(0)
+    network = taught["QuickNAT"](4, 8)
+    before = [p.detach().clone() for p in network.parameters()]
+    batch = taught["placed"](torch.randn(2, 32, 32), *QUICK), torch.randint(4, (2, 32, 32))
+    names = built(
+        batches=lambda *_: [batch], settings={"steps": 1},
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    names["one_epoch"](network, optimizer, torch.full((4,), 1e6), "coronal", [0], "manual", 0)
+    moved = [after.detach() - first for after, first in zip(network.parameters(), before)]
+    assert float(torch.cat([m.flatten() for m in moved]).norm()) == pytest.approx(0.2, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["turn", "dice", "softmax", "rate", "missed"])

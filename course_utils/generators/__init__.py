@@ -5,7 +5,7 @@ Cases are read once (`pack`), kept in flat files and memory-mapped from then on.
 the same whichever worker draws it, whenever, and after an interruption.
 """
 
-from .crops import Augment, affine, crops, cut, flip_and_turn, normalise, vary_intensity
+from .crops import Augment, affine, crops, cut, flip_and_turn, look_up, normalise, vary_intensity
 from .packed import fingerprint, pack
 from .volumes import prepare, prepare_corners, rotate_slices, turn, volumes
 
@@ -16,6 +16,7 @@ __all__ = [
     "cut",
     "fingerprint",
     "flip_and_turn",
+    "look_up",
     "normalise",
     "pack",
     "prepare",
