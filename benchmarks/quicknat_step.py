@@ -4,7 +4,8 @@
 
 The network and the loss are those of the lesson's notebook. Both loops see the same batches of
 slices at 1 mm (4 of 144 x 144 pixels, width 16). They are timed in turn, and the ratio of each
-round is taken. Beside them the convolutions of the step alone, in bfloat16 and channels last: no
+round is taken. In the lesson a step sees windows of its slices (128 x 128): that is timed as well.
+Beside them the convolutions of the step alone, in bfloat16 and channels last: no
 step in these types can take less. The result goes to ``benchmarks/results/quicknat_step.json``.
 """
 
@@ -20,10 +21,11 @@ from course_utils import lessons
 
 LESSON = "03_quicknat_brain_structures"
 CELLS = ("imports", "dense", "se", "quicknat", "loss", "slope", "placed", "given", "epoch")
-PLAIN, CAST, QUICK, ALONE = (
+PLAIN, CAST, QUICK, WINDOW, ALONE = (
     "float32 contiguous",
     "bfloat16 channels last",
     "lesson's",
+    "lesson's, on windows of the slices",
     "convolutions alone, bfloat16 channels last",
 )
 
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--side", type=int, default=144)
+    parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
@@ -120,10 +123,14 @@ def main() -> None:
         PLAIN: plain(names, size, width),
         CAST: plain(names, size, width, cast=True),
         QUICK: quick(names, size, width),
+        WINDOW: quick(names, (options.batch, options.window), width),
         ALONE: convolutions(names, size, width),
     }
     times = rounds_of(loops, options.rounds)
-    result = {f"step: {PLAIN} / {name}": ratio(times[PLAIN], times[name]) for name in (CAST, QUICK)}
+    result = {
+        f"step: {PLAIN} / {name}": ratio(times[PLAIN], times[name])
+        for name in (CAST, QUICK, WINDOW)
+    }
     result[f"most that is possible: step, {PLAIN} / {ALONE}"] = ratio(times[PLAIN], times[ALONE])
     result["ms"] = {name: round(1000 * statistics.median(of), 1) for name, of in times.items()}
     write("quicknat_step", result | vars(options))

@@ -129,11 +129,11 @@ def test_for_manual_labels_disputed_slices_are_drawn_more_often():
     fast[5, :10, :10] = 1  # fluid to FAST: another question
     labels = {"automatic": fast, "manual": people, "image": np.ones(fast.shape)}
     given = {
-        "SEED": 1, "THROUGH": {"coronal": 1}, "settings": {"batch": 4}, "low": None,
+        "SEED": 1, "THROUGH": {"coronal": 1}, "low": None, "settings": {"batch": 4, "window": 16},
         "slices_of": lambda k, view, name: labels[name], "worth": lambda k, view: np.arange(10),
         "layout": torch.channels_last, "where": torch.device("cpu"),
     }  # fmt: skip
-    draw = lessons.defined_by(LESSON, ("imports", "placed", "feed"), given)["batches"]
+    draw = lessons.defined_by(LESSON, ("imports", "placed", "feed", "window"), given)["batches"]
 
     def share(name, value):
         drawn = torch.cat([y for _, y in draw([0], "coronal", name, 0, 300)])
@@ -141,6 +141,26 @@ def test_for_manual_labels_disputed_slices_are_drawn_more_often():
 
     assert share("manual", 3) == pytest.approx(120 / 300, abs=0.06)
     assert share("automatic", 1) == pytest.approx(1 / 10, abs=0.04)
+
+
+def test_a_window_stays_in_the_slice_and_on_the_brain():
+    names = lessons.defined_by(LESSON, ("imports", "window"), {"settings": {"window": 16}})
+    rng = np.random.default_rng(0)
+    pictures = np.zeros((2, 48, 20))
+    pictures[0, 3:40, 2:9] = pictures[1, 30:33, 15:20] = 1
+    labels = np.arange(pictures.size).reshape(pictures.shape)
+    seen = set()
+    for _ in range(60):
+        x, y = names["windows"](rng, pictures, labels)
+        assert x.shape == y.shape == (2, 16, 16)
+        assert np.array_equal(pictures.ravel()[y], x)  # image and labels from the same place
+        assert x[0].any() and x[1].sum() == pictures[1].sum()  # the small brain is whole
+        seen |= {int(row) for row in y[0, 0] // 20 % 48}
+    assert min(seen) == 3 and max(seen) == 24
+    (whole, _) = lessons.defined_by(LESSON, ("imports", "window"), {"settings": {"window": 64}})[
+        "windows"
+    ](rng, pictures, labels)
+    assert np.array_equal(whole, pictures)
 
 
 def test_a_step_is_never_longer_than_a_gradient_of_length_2_makes_it(taught):
