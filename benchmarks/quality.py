@@ -241,6 +241,8 @@ def brain_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 10, gamma=0.1)
     _, weights = names["classes_of"](network, names["few"], "target")
     names["low"], names["layout"] = None, torch.contiguous_format
+    names["settings"]["window"] = max(names["frame"])  # whole slices, each as often as any other
+    names["disputed"] = lambda k, view: np.zeros(max(names["frame"]))
     watch = watch_of(brain_ours(names))
     watch.since = time.perf_counter()
     for epoch in range(10_000):
