@@ -127,13 +127,7 @@ def test_for_manual_labels_disputed_slices_are_drawn_more_often():
     people = fast.copy()
     people[3, :10, :10] = 3  # grey to FAST, white to people
     fast[5, :10, :10] = 1  # fluid to FAST: another question
-    labels = {"automatic": fast, "manual": people, "image": np.ones(fast.shape)}
-    given = {
-        "SEED": 1, "THROUGH": {"coronal": 1}, "low": None, "settings": {"batch": 4, "window": 16},
-        "slices_of": lambda k, view, name: labels[name], "worth": lambda k, view: np.arange(10),
-        "layout": torch.channels_last, "where": torch.device("cpu"),
-    }  # fmt: skip
-    draw = lessons.defined_by(LESSON, ("imports", "placed", "feed", "window"), given)["batches"]
+    draw = feed_of({"automatic": fast, "manual": people, "image": np.ones(fast.shape)})
 
     def share(name, value):
         drawn = torch.cat([y for _, y in draw([0], "coronal", name, 0, 300)])
@@ -141,6 +135,28 @@ def test_for_manual_labels_disputed_slices_are_drawn_more_often():
 
     assert share("manual", 3) == pytest.approx(120 / 300, abs=0.06)
     assert share("automatic", 1) == pytest.approx(1 / 10, abs=0.04)
+
+
+def test_what_is_shifted_out_of_a_slice_does_not_come_in_on_the_other_side():
+    image = np.zeros((10, 16, 16))
+    image[:, :8, :8] = 1
+    draw = feed_of({"automatic": image.astype(int), "manual": image.astype(int), "image": image})
+    firsts = set()
+    for x, y in draw([0], "coronal", "automatic", 0, 100):
+        assert not x[:, 0, 11:].any() and not x[:, 0, :, 11:].any()
+        assert torch.equal(x[:, 0] != 0, y > 0)
+        firsts.add(int(y[0].sum()))
+    assert min(firsts) == 5 * 5 and max(firsts) == 8 * 8
+
+
+def feed_of(arrays):
+    """Return the lesson's batches of one case, (slice, y, x), whatever the view."""
+    given = {
+        "SEED": 1, "THROUGH": {"coronal": 1}, "low": None, "settings": {"batch": 4, "window": 16},
+        "slices_of": lambda k, view, name: arrays[name], "worth": lambda k, view: np.arange(10),
+        "layout": torch.channels_last, "where": torch.device("cpu"),
+    }  # fmt: skip
+    return lessons.defined_by(LESSON, ("imports", "placed", "feed", "window"), given)["batches"]
 
 
 def test_a_window_stays_in_the_slice_and_on_the_brain():
