@@ -23,6 +23,7 @@ def built(**given):
 
 @pytest.fixture(scope="module")
 def taught():
+    """Names as `built` returns them, for the whole file."""
     return built()
 
 
@@ -122,6 +123,16 @@ def test_the_loss_uses_its_weights_and_is_least_at_the_truth(taught):
     assert float(loss(wrong, labels, ones, border=4)) > float(loss(wrong, labels, ones, border=0))
 
 
+def feed_of(arrays):
+    """Return the lesson's batches of one case, (slice, y, x), whatever the view."""
+    given = {
+        "SEED": 1, "THROUGH": {"coronal": 1}, "low": None, "settings": {"batch": 4, "window": 16},
+        "slices_of": lambda k, view, name: arrays[name], "worth": lambda k, view: np.arange(10),
+        "layout": torch.channels_last, "where": torch.device("cpu"),
+    }  # fmt: skip
+    return lessons.defined_by(LESSON, ("imports", "placed", "feed", "window"), given)["batches"]
+
+
 def test_for_manual_labels_disputed_slices_are_drawn_more_often():
     fast = np.full((10, 16, 16), 2)
     people = fast.copy()
@@ -149,16 +160,6 @@ def test_what_is_shifted_out_of_a_slice_does_not_come_in_on_the_other_side():
     assert min(firsts) == 5 * 5 and max(firsts) == 8 * 8
 
 
-def feed_of(arrays):
-    """Return the lesson's batches of one case, (slice, y, x), whatever the view."""
-    given = {
-        "SEED": 1, "THROUGH": {"coronal": 1}, "low": None, "settings": {"batch": 4, "window": 16},
-        "slices_of": lambda k, view, name: arrays[name], "worth": lambda k, view: np.arange(10),
-        "layout": torch.channels_last, "where": torch.device("cpu"),
-    }  # fmt: skip
-    return lessons.defined_by(LESSON, ("imports", "placed", "feed", "window"), given)["batches"]
-
-
 def test_a_window_stays_in_the_slice_and_on_the_brain():
     names = lessons.defined_by(LESSON, ("imports", "window"), {"settings": {"window": 16}})
     rng = np.random.default_rng(0)
@@ -173,21 +174,18 @@ def test_a_window_stays_in_the_slice_and_on_the_brain():
         assert x[0].any() and x[1].sum() == pictures[1].sum()  # the small brain is whole
         seen |= {int(row) for row in y[0, 0] // 20 % 48}
     assert min(seen) == 3 and max(seen) == 24
-    (whole, _) = lessons.defined_by(LESSON, ("imports", "window"), {"settings": {"window": 64}})[
-        "windows"
-    ](rng, pictures, labels)
+    names["settings"]["window"] = 64
+    whole, _ = names["windows"](rng, pictures, labels)
     assert np.array_equal(whole, pictures)
 
 
-def test_a_step_is_never_longer_than_a_gradient_of_length_2_makes_it(taught):
+def test_a_step_is_never_longer_than_a_gradient_of_length_2_makes_it():
     torch.manual_seed(0)
-    network = taught["QuickNAT"](4, 8)
+    names = built(settings={"steps": 1}, scaler=torch.amp.GradScaler("cpu", enabled=False))
+    x, y = names["placed"](torch.randn(2, 32, 32), *QUICK), torch.randint(4, (2, 32, 32))
+    names["batches"] = lambda *_: [(x, y)]
+    network = names["QuickNAT"](4, 8)
     before = [p.detach().clone() for p in network.parameters()]
-    batch = taught["placed"](torch.randn(2, 32, 32), *QUICK), torch.randint(4, (2, 32, 32))
-    names = built(
-        batches=lambda *_: [batch], settings={"steps": 1},
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-    )  # fmt: skip
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     names["one_epoch"](network, optimizer, torch.full((4,), 1e6), "coronal", [0], "manual", 0)
     moved = [after.detach() - first for after, first in zip(network.parameters(), before)]
