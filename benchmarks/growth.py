@@ -1,16 +1,21 @@
-"""How preparation grows with the number of cases: time should be linear, memory flat.
+"""How preparation and whole runs grow with the number of cases: time linear, memory flat.
 
     python benchmarks/growth.py [--rounds 5]
 
 Twins of once, four and sixteen times the cases are made first. Then, in turn, a fresh process
 reads, prepares and packs each of them as the lesson does; its seconds of processor time and its
 peak memory are noted. Beside them is the cost of a case, compared with that of the smallest twin.
+
+Then two lessons run whole on such twins, once each, with an empty cache and one epoch of each
+training: their seconds on the wall, the peak memory of the kernel, and what each further case cost.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,10 +24,14 @@ from pathlib import Path
 
 from compare import write
 
-from course_utils import samples
+from course_utils import downloads, manifests, samples
 
 TIMES = (1, 4, 16)
 SMALLEST = {"bbbc038": 12, "isic2017": 16, "mosmed": 10, "lgg_mri": 65}
+RUNS = {  # lesson: the data it reads, its parameters, cases of the smallest
+    "05_unet_nuclei": ("bbbc038", {"EPOCHS": 1, "TUTORIAL_EPOCHS": 1}, 24),
+    "06_ct_classification_3d": ("mosmed", {"EPOCHS": 1}, 20),
+}
 
 PREPARE = """
 import json, resource, sys, tempfile
@@ -82,11 +91,57 @@ def growth(name: str, smallest: int, rounds: int) -> dict:
     return rows
 
 
+def ran(lesson: str, parameters: dict, data: Path) -> dict:
+    """Run a lesson whole on the data in a folder; return its seconds and peak memory."""
+    given = [text for pair in parameters.items() for text in ("-p", *map(str, pair))]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-m", "course_utils", "run", lesson, "--profile", "cpu", *given,
+             "-p", "DATA_DIR", str(data), "--out", f"{folder}/run"],
+            check=True, stdout=subprocess.DEVNULL, env=os.environ | {"COURSE_CACHE": folder},
+        )  # fmt: skip
+        (row,) = json.loads(Path(folder, "run", "summary.json").read_text())["lessons"]
+    return {"seconds": row["seconds"], "peak_mb": row["peak_rss_mb"]}
+
+
+def growth_of_run(lesson: str, name: str, parameters: dict, smallest: int) -> dict:
+    """Return seconds, peak memory and the seconds of each further case for each size."""
+    rows: dict[str, dict] = {}
+    with tempfile.TemporaryDirectory() as base:
+        for times in TIMES:
+            cases = times * smallest
+            folder = samples.make(name, Path(base) / f"{times}x", seed=0, cases=cases)
+            case = next(folder.rglob(manifests.load(name).cases.glob))
+            data = next(up for up in case.parents if downloads.find(name, up))
+            rows[f"{times}x"] = {"cases": cases} | ran(lesson, parameters, data)
+    return with_slopes(rows)
+
+
+def with_slopes(rows: dict[str, dict]) -> dict[str, dict]:
+    """Add to each row what a case beyond those of the row before it cost.
+
+    Examples
+    --------
+    >>> rows = {"1x": {"cases": 10, "seconds": 30.0}, "4x": {"cases": 40, "seconds": 45.0}}
+    >>> with_slopes(rows)["4x"]["seconds a further case"]
+    0.5
+    """
+    ordered = list(rows.values())
+    for before, row in itertools.pairwise(ordered):
+        more = row["seconds"] - before["seconds"]
+        row["seconds a further case"] = round(more / (row["cases"] - before["cases"]), 3)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    write("growth", {name: growth(name, size, rounds) for name, size in SMALLEST.items()})
+    result = {name: growth(name, size, rounds) for name, size in SMALLEST.items()}
+    result |= {
+        f"{lesson}, whole run": growth_of_run(lesson, *given) for lesson, given in RUNS.items()
+    }
+    write("growth", result)
 
 
 if __name__ == "__main__":

@@ -133,6 +133,31 @@ def test_a_goal_that_was_never_reached_gives_the_least_the_ratio_is():
     assert set(quality.compared(contest, never, late, 60.0)) == {"lesson", "tutorial"}
 
 
+def test_a_further_case_costs_what_the_larger_run_took_longer():
+    import growth
+
+    rows = {
+        "1x": {"cases": 10, "seconds": 30.0},
+        "4x": {"cases": 40, "seconds": 45.0},
+        "16x": {"cases": 160, "seconds": 69.0},
+    }
+    found = [row.get("seconds a further case") for row in growth.with_slopes(rows).values()]
+    assert found == [None, 0.5, 0.2]
+
+
+def test_the_plain_step_sees_whole_slices_and_the_lessons_no_larger_than_its_window():
+    pytest.importorskip("torch")
+    import quicknat_step
+
+    assert quicknat_step.shapes_of(4, (160, 192, 112)) == [
+        (4, 160, 112),
+        (4, 160, 192),
+        (4, 192, 112),
+    ]
+    cut = quicknat_step.shapes_of(4, (160, 192, 112), 128)
+    assert cut == [(4, 128, 112), (4, 128, 128), (4, 128, 112)]
+
+
 def test_operations_are_counted_by_hand():
     keras = pytest.importorskip("keras")
     import arithmetic

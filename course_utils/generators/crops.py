@@ -145,10 +145,13 @@ def look_up(
     >>> look_up(np.array([[[10, 20, 30]]], np.uint8), halved, channels=[0, 0, 2]).tolist()
     [[[5.0, 5.0, 15.0]]]
     """
+    cv2 = _opencv()
+    image = np.ascontiguousarray(image)
     if tuple(channels) != (0, 1, 2):
-        image = image[..., list(channels)]
-    table = np.ascontiguousarray(levels, np.float32)[None]
-    return _opencv().LUT(np.ascontiguousarray(image), table)
+        taken = np.empty_like(image)
+        cv2.mixChannels([image], [taken], [n for pair in zip(channels, range(3)) for n in pair])
+        image = taken
+    return cv2.LUT(image, np.ascontiguousarray(levels, np.float32)[None])
 
 
 @functools.cache
