@@ -170,9 +170,9 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
     """Check the parameters, seed every generator, make the folder, and say where this runs.
 
     Python's, numpy's and the generators of the frameworks that the lesson has imported are seeded
-    with ``SEED``. It caps no thread and moves no data; on a GPU it lets TensorFlow take memory as
-    it needs it, and it keeps TensorFlow's input pipelines from tuning themselves, which can make
-    the end of an epoch wait for seconds.
+    with ``SEED``. It caps no thread and moves no data. On a GPU it lets TensorFlow take memory as
+    it needs it. It keeps TensorFlow's input pipelines from tuning themselves, which can make the
+    end of an epoch wait for seconds, and from handing freed memory back at every step.
 
     Parameters
     ----------
@@ -196,6 +196,7 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
     _seed_all(parameters["SEED"])
     _grow_gpu_memory()
     _end_epochs_at_once()
+    _keep_freed_memory()
     lesson = Lesson(name, parameters, lesson_output(name, parameters.get("OUTPUT_DIR", "")))
     print(f"{device()} | {_short_versions()} | {_how_to_change()}")
     return lesson
@@ -262,6 +263,28 @@ def _end_epochs_at_once() -> None:
 
     untuned.untuned = True
     data.Dataset.__iter__ = untuned
+
+
+def _keep_freed_memory() -> None:
+    """Let TensorFlow use memory again that it has freed, instead of asking the system each time.
+
+    Its first data set from a generator, which is how Keras reads a feed, sets glibc's
+    ``M_TRIM_THRESHOLD`` to 128 kB for the whole process. That ends glibc's own adjustment too: from
+    then on an array larger than this is mapped anew each time, and its pages are filled with zeros.
+    So this data set is made here, and both limits are then set as high as glibc would let them grow
+    by itself (mallopt(3)).
+    """
+    if _backend() != "tensorflow" or not sys.platform.startswith("linux"):
+        return
+    tensorflow = sys.modules["tensorflow"]
+    number = tensorflow.TensorSpec((), "int32")
+    for _ in tensorflow.data.Dataset.from_generator(lambda: [0], output_signature=number):
+        pass
+    trim_threshold, mmap_threshold = -1, -3  # their names in malloc.h
+    with suppress(OSError, AttributeError):  # another C library
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(mmap_threshold, 32 * 2**20)
+        glibc.mallopt(trim_threshold, 64 * 2**20)
 
 
 @dataclass(frozen=True)

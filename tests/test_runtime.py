@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import random
 import subprocess
 import sys
@@ -214,6 +215,35 @@ def test_an_interrupted_fit_goes_on_and_ends_like_an_undisturbed_one(tmp_path, b
     assert found["started_again_when_done"] == found["stopped"]
     stopped = found["stopped"]["history"]["val_loss"]
     assert stopped == pytest.approx(found["whole"]["history"]["val_loss"][:4], abs=1e-5)
+
+
+FEED_THEN_FREE = """
+import resource, sys
+import keras, numpy as np, tensorflow as tf
+from course_utils import runtime
+
+runtime.start("05_tiny", {"PROFILE": "sample", "SEED": 3, "OUTPUT_DIR": sys.argv[1]})
+number = tf.TensorSpec((), "int32")
+list(tf.data.Dataset.from_generator(lambda: [1, 2], output_signature=number))
+faults = []
+for _ in range(40):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**20, np.uint8)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(sorted(faults)[20])
+"""
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="about glibc's allocator")
+def test_a_megabyte_that_was_freed_is_not_asked_for_again(tmp_path):
+    pytest.importorskip("keras")
+    pytest.importorskip("tensorflow")
+    code = [sys.executable, "-c", FEED_THEN_FREE, str(tmp_path)]
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(code, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    pages = int(done.stdout.splitlines()[-1])
+    assert pages < 20  # of 256, which TensorFlow alone would ask for every time
 
 
 class NoWeights:
