@@ -1,6 +1,7 @@
 """How soon a lesson's recipe reaches a stated quality, and how soon the tutorial's does.
 
-    python benchmarks/quality.py [--factor 4] [--profile sample] [LESSON ...]
+    python benchmarks/quality.py [--factor 4] [LESSON ...]
+    python benchmarks/quality.py --profile cpu --data-dir FOLDER [--goal G] LESSON ...
 
 Each lesson is carried to its training and trained as it trains itself. Then a network is trained as
 the tutorial does it: its architecture and size, its optimizer and rate, float32, every file read
@@ -18,7 +19,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -419,9 +420,13 @@ CONTESTS = {
 }  # fmt: skip
 
 
-def measured(lesson: str, factor: float, every: float, **parameters) -> dict:
+def measured(
+    lesson: str, factor: float, every: float, goal: float | None = None, **parameters
+) -> dict:
     """Train a lesson's way and the tutorial's way; return when each reached the goal."""
     contest = CONTESTS[lesson]
+    if goal is not None:
+        contest = replace(contest, goal=goal)
     with tempfile.TemporaryDirectory() as folder:
         names = stage(lesson, contest.last, without=contest.without, folder=folder, **parameters)
         execute(lesson, contest.also, names)
@@ -463,6 +468,7 @@ def main() -> None:
     parser.add_argument("lessons", nargs="*", default=list(CONTESTS), metavar="LESSON")
     parser.add_argument("--factor", type=float, default=4)
     parser.add_argument("--every", type=float, default=3)
+    parser.add_argument("--goal", type=float, help="another goal than the twin's")
     parser.add_argument("--profile", default="sample")
     parser.add_argument("--data-dir", default="")
     chosen = parser.parse_args()
@@ -470,7 +476,7 @@ def main() -> None:
     file = "quality" if chosen.profile == "sample" else f"quality_{chosen.profile}"
     write_each(
         file, chosen.lessons, CONTESTS,
-        lambda lesson: measured(lesson, chosen.factor, chosen.every, **given),
+        lambda lesson: measured(lesson, chosen.factor, chosen.every, chosen.goal, **given),
     )  # fmt: skip
 
 
