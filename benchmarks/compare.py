@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ def feed_against_memory(network: Any, feed: Any, batch: int, rounds: int, steps:
     The second of two epochs counts, as in a training of many: what begins once, such as the first
     look at a feed, is left out. ``steps``: only the first so many of the feed; 0: all.
     """
+    with tempfile.TemporaryDirectory() as folder:  # TensorFlow as a lesson sets it up
+        runtime.start("benchmark", {"PROFILE": "sample", "SEED": 0, "OUTPUT_DIR": folder})
     held = [feed[k] for k in range(min(steps or len(feed), len(feed)))]
     x, y = (np.concatenate(part) for part in zip(*held))
     some = _beginning_of(feed, len(held))
