@@ -58,14 +58,21 @@ def paired(first: Work, second: Work, rounds: int) -> dict:
     return ratio(*rounds_of({"first": first, "second": second}, rounds).values())
 
 
+def begin_as_a_lesson() -> None:
+    """Set the framework up as a lesson does, for benchmarks that stage none."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        runtime.start("benchmark", {"PROFILE": "sample", "SEED": 0, "OUTPUT_DIR": folder})
+    keras.config.set_dtype_policy(runtime.precision())
+
+
 def feed_against_memory(network: Any, feed: Any, batch: int, rounds: int, steps: int = 0) -> dict:
     """Compare an epoch of a Keras network through a feed with one on the same arrays in memory.
 
     The second of two epochs counts, as in a training of many: what begins once, such as the first
     look at a feed, is left out. ``steps``: only the first so many of the feed; 0: all.
     """
-    with tempfile.TemporaryDirectory() as folder:  # TensorFlow as a lesson sets it up
-        runtime.start("benchmark", {"PROFILE": "sample", "SEED": 0, "OUTPUT_DIR": folder})
     held = [feed[k] for k in range(min(steps or len(feed), len(feed)))]
     x, y = (np.concatenate(part) for part in zip(*held))
     some = _beginning_of(feed, len(held))

@@ -15,10 +15,10 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from compare import feed_against_memory, paired, write
+from compare import begin_as_a_lesson, feed_against_memory, paired, write
 from scipy import ndimage
 
-from course_utils import datasets, generators, lessons, runtime, samples
+from course_utils import datasets, generators, lessons, samples
 
 SHAPE = (512, 512, 40)
 
@@ -65,7 +65,7 @@ def an_epoch(rounds: int, cases: int = 64) -> dict:
     rng = np.random.default_rng(0)
     volumes = [rng.integers(0, 256, shape, np.uint8) for _ in range(cases)]
     feed = generators.volumes(volumes, np.arange(cases) % 2, batch=4, seed=0, vary=names["vary"])
-    keras.config.set_dtype_policy(runtime.precision())
+    begin_as_a_lesson()
     model = names["network"](shape)
     model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
     return feed_against_memory(model, feed, 4, rounds)

@@ -15,22 +15,20 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from compare import feed_against_memory, paired, write
+from compare import begin_as_a_lesson, feed_against_memory, paired, write
 
-from course_utils import datasets, generators, lessons, runtime, samples
+from course_utils import datasets, generators, lessons, samples
 
 STEPS, BATCH, CROP = 32, 8, 128
 
 
 def an_epoch(names: dict, cases: dict, rounds: int) -> dict:
-    import keras
-
     maps = [names["targets"](labels[..., 0]) for labels in cases["labels"]]
     feed = generators.crops(
         cases["image"], maps, size=CROP, batch=BATCH, steps=STEPS, seed=0, zoom=1.4,
         augment=names["augment"],
     )  # fmt: skip
-    keras.config.set_dtype_policy(runtime.precision())
+    begin_as_a_lesson()
     network = names["unet"]([16, 32, 64, 128, 256], outputs=3)
     network.compile("adamw", names["nuclei_loss"])
     return feed_against_memory(network, feed, BATCH, rounds)
