@@ -55,6 +55,24 @@ def test_the_same_seed_gives_the_same_subject_and_another_seed_another(person):
     assert 0.1 < changed < 0.7
 
 
+@pytest.mark.parametrize("kind", ["affine", "elastic"])
+def test_maps_are_moved_as_torchio_moves_them(kind):
+    import torch
+    import torchio
+
+    rng = np.random.default_rng(4)
+    maps = rng.random((2, 22, 20, 18), np.float32) + 1  # not 0 beyond the border
+    affine = np.diag([4.0, 4, 4, 1])
+    if kind == "affine":
+        transform = torchio.Affine((1.1, 0.9, 1.0), (7, -5, 3), (4, 0, -6))
+    else:
+        transform = torchio.ElasticDeformation(rng.uniform(-6, 6, (7, 7, 7, 3)), (6.0,) * 3)
+    image = torchio.ScalarImage(tensor=torch.from_numpy(maps.copy()), affine=affine)
+    np.testing.assert_allclose(
+        brain.moved(maps, affine, transform), transform(image).numpy(), rtol=0, atol=1e-6
+    )
+
+
 def test_strength_zero_is_the_template(person):
     plain = brain.subject(3, spacing=SPACING, strength=0)
     np.testing.assert_allclose(plain.tissues, brain.template(SPACING)[0], atol=1e-6)

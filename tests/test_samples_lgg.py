@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from course_utils import datasets, samples
 from course_utils.errors import ParameterError
-from course_utils.samples import lgg
+from course_utils.samples import lgg, lgg_drawing
 
 pytest.importorskip("nilearn")
 pytest.importorskip("torchio")
@@ -141,3 +141,12 @@ def test_another_seed_gives_other_patients():
 def test_too_few_cases_are_refused(cases):
     with pytest.raises(ParameterError, match="at least 65 slices"):
         lgg.plan(0, cases)
+
+
+def test_sharpened_fractions_are_cubes_by_their_sum():
+    tissues = np.random.default_rng(1).dirichlet(np.ones(4), (2, 8, 8)).astype(np.float32)
+    tissues = np.moveaxis(tissues, -1, 0)[:3].copy()
+    tissues[0, 0] = 1e-14  # its cube is no normal number
+    outside = np.clip(1 - tissues.sum(0), 0, 1)
+    plain = tissues**3 / np.maximum(outside**3 + (tissues**3).sum(0), 1e-6)
+    np.testing.assert_allclose(lgg_drawing.sharpened(tissues), plain, rtol=0, atol=1e-20)

@@ -143,7 +143,6 @@ def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     Only the places are moved by torchio; the tissues are looked up there, so they are interpolated
     once however many transforms there are.
     """
-    import torch
     import torchio
     from scipy.ndimage import map_coordinates
 
@@ -154,8 +153,7 @@ def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     place = brain.deform(place, affine, person, 0.8)
     pose = np.random.default_rng([seed, name, 1])
     turn = torchio.Affine((1, 1, 1), tuple(pose.uniform(-3, 3, 3)), tuple(pose.uniform(-2, 2, 3)))
-    with torch.random.fork_rng():
-        place = turn(torchio.ScalarImage(tensor=torch.from_numpy(place), affine=affine)).numpy()
+    place = brain.moved(place, affine, turn)
     voxel = (place - corner) / SPACING
     tissues = np.stack([map_coordinates(one, voxel, order=1) for one in maps])
     inside = np.zeros(tissues.shape[1:], bool)  # at the faces of the volume places are made up
