@@ -71,7 +71,8 @@ def main() -> None:
     lessons = sorted(path.parent for path in run.glob("*/metrics.json"))
     if not lessons:
         parser.error(f"expected a run with lessons that ended well in {run}, found none: make run")
-    write("costs", {folder.name: lesson_costs(folder) for folder in lessons})
+    costs = {folder.name: lesson_costs(folder) for folder in lessons}
+    write("costs", costs, part=True)  # lessons that this run left out keep theirs
 
 
 if __name__ == "__main__":
