@@ -1,4 +1,4 @@
-"""All benchmarks, one after another, each in a process of its own; then the table of their ratios.
+"""All benchmarks, one after another, each in a process of its own; then the table of all results.
 
     python benchmarks/bench.py [NAME ...]      (make bench)
 
@@ -33,29 +33,51 @@ def rows_of(result: dict, path: tuple[str, ...] = ()) -> list[tuple[str, dict]]:
     return rows
 
 
+def numbers_of(result: dict, path: tuple[str, ...] = ()) -> list[tuple[str, dict]]:
+    """Return, with its name, every part of a result that holds numbers beside comparisons."""
+    rows = []
+    numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
+    if path and numbers:
+        rows.append((" · ".join(path), numbers))
+    for name, value in result.items():
+        if isinstance(value, dict) and "ratio" not in value:
+            rows += numbers_of(value, (*path, name))
+    return rows
+
+
 def table(results: Path = RESULTS) -> str:
-    """Return the ratios of all stored results as Markdown."""
+    """Return all stored results as Markdown: the ratios, and what else was counted or timed."""
     lines = [
-        "# Ratios as last measured",
+        "# As last measured",
         "",
         "Written by `make bench`. First and second: seconds. Ratio: the median of the rounds.",
     ]
     for file in sorted(results.glob("*.json")):
         result = json.loads(file.read_text())
-        rows = rows_of(result)
-        if not rows:
-            continue
-        lines += ["", f"## {file.stem}", "", f"{result['machine']}; "]
-        lines[-1] += ", ".join(f"{name} {found}" for name, found in result["versions"].items())
-        lines += ["", "| first / second | first | second | ratio | range | rounds |"]
-        lines += ["|---|---|---|---|---|---|"]
+        versions = ", ".join(f"{name} {found}" for name, found in result["versions"].items())
+        lines += ["", f"## {file.stem}", "", f"{result['machine']}; {versions}"]
+        if rows := rows_of(result):
+            lines += ["", "| first / second | first | second | ratio | range | rounds |"]
+            lines += ["|---|---|---|---|---|---|"]
         for name, row in rows:
             low, high = row["ratio_min_max"]
             lines.append(
                 f"| {name} | {row['first_s']:g} | {row['second_s']:g} | **{row['ratio']:g}** "
                 f"| {low:g} to {high:g} | {row['rounds']} |"
             )
+        lines += _counted(numbers_of(result))
     return "\n".join(lines) + "\n"
+
+
+def _counted(rows: list[tuple[str, dict]]) -> list[str]:
+    """Return the lines of one Markdown table for each set of columns."""
+    columns: dict[str, list[str]] = {}
+    for name, row in rows:
+        head = " | ".join(["", *row])
+        columns.setdefault(head, ["", f"|{head} |", "|---" * (1 + len(row)) + "|"])
+        cells = " | ".join(f"{value:g}" for value in row.values())
+        columns[head].append(f"| {name} | {cells} |")
+    return [line for lines in columns.values() for line in lines]
 
 
 def main() -> int:

@@ -44,6 +44,17 @@ def test_the_table_holds_every_comparison(tmp_path):
     assert "| a · b | 2 | 1 | **2** | 1 to 3 | 5 |" in text and "| c | 2 |" in text
 
 
+def test_the_table_holds_what_is_counted_as_well(tmp_path):
+    import bench
+
+    rows = {"1x": {"cases": 10, "peak_mb": 130}, "4x": {"cases": 40, "peak_mb": 131.5}}
+    result = {"set": rows, "machine": "m", "versions": {"p": "1"}}
+    (tmp_path / "some.json").write_text(json.dumps(result))
+    text = bench.table(tmp_path)
+    assert "| | cases | peak_mb |\n|---|---|---|\n| set · 1x | 10 | 130 |\n" in text
+    assert "| set · 4x | 40 | 131.5 |\n" in text and "| 1 |" not in text
+
+
 def test_a_part_of_a_benchmark_leaves_the_rest_of_its_results(tmp_path, monkeypatch, capsys):
     import compare
 
