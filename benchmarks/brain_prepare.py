@@ -1,6 +1,6 @@
 """Slices of lessons 1 to 3: what preparing and reading them costs, against the tutorials' ways.
 
-    python benchmarks/brain_prepare.py [--rounds 5]
+    python benchmarks/brain_prepare.py [--rounds 5] [LESSON ...]
 
 - Lessons 1 and 2 read their TIFF slices once and pack them; the tutorial reads and resizes every
   slice and mask again in every epoch.
@@ -21,7 +21,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from compare import paired, write
+from compare import each_in_a_process, paired, write_each
 from matplotlib import pyplot as plt
 from PIL import Image
 from staged import stage
@@ -143,19 +143,32 @@ def feed(names: Names, rounds: int, steps: int) -> dict:
     }
 
 
+def brains(rounds: int, steps: int) -> dict:
+    """Return the comparisons of lesson 3."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = stage("03_quicknat_brain_structures", "pretrain-expected", folder=folder)
+        return volumes(names, rounds) | feed(names, rounds, steps)
+
+
+MEASURES = {
+    "01_brain_tumor_classification": lambda rounds, steps: slices(rounds),
+    "03_quicknat_brain_structures": brains,
+}
+
+
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lessons", nargs="*", default=list(MEASURES), metavar="LESSON")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
     chosen = parser.parse_args()
-    result = {"01_brain_tumor_classification": slices(chosen.rounds)}
-    with tempfile.TemporaryDirectory() as folder:
-        names = stage("03_quicknat_brain_structures", "pretrain-expected", folder=folder)
-        result["03_quicknat_brain_structures"] = volumes(names, chosen.rounds) | feed(
-            names, chosen.rounds, chosen.steps
-        )
-    write("brain_prepare", result)
+    if each_in_a_process(chosen.lessons):
+        return
+    write_each(
+        "brain_prepare", chosen.lessons, MEASURES,
+        lambda lesson: MEASURES[lesson](chosen.rounds, chosen.steps),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -127,6 +129,19 @@ def write(name: str, result: dict, part: bool = False) -> None:
     text = json.dumps(result | {"machine": machine, "versions": versions}, indent=1)
     file.write_text(text + "\n")
     print(text)
+
+
+def each_in_a_process(chosen: Sequence[str]) -> bool:
+    """Run this script once for each lesson, where there are several; tell whether that was done.
+
+    TensorFlow and a PyTorch that was built for a GPU do not get on in one process: it can crash.
+    """
+    if len(chosen) < 2:
+        return False
+    options = [given for given in sys.argv[1:] if given not in chosen]
+    for lesson in chosen:
+        subprocess.run([sys.executable, sys.argv[0], lesson, *options], check=True)
+    return True
 
 
 def write_each(name: str, chosen: Sequence[str], known: Collection[str], measure: Callable) -> None:

@@ -73,6 +73,17 @@ def test_a_part_of_a_benchmark_leaves_the_rest_of_its_results(tmp_path, monkeypa
     assert "one" not in written({"python": "3", "keras": "9"}, {"three": 3}, True)
 
 
+def test_several_lessons_are_measured_in_a_process_each(monkeypatch):
+    import compare
+
+    calls = []
+    monkeypatch.setattr(compare.subprocess, "run", lambda command, check: calls.append(command))
+    monkeypatch.setattr(sys, "argv", ["some.py", "--rounds", "3", "01", "02"])
+    assert compare.each_in_a_process(["01", "02"])
+    assert [call[1:] for call in calls] == [["some.py", k, "--rounds", "3"] for k in ("01", "02")]
+    assert not compare.each_in_a_process(["01"]) and len(calls) == 2
+
+
 def test_lessons_are_written_one_by_one(tmp_path, monkeypatch, capsys):
     import compare
 
