@@ -21,7 +21,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from compare import each_in_a_process, paired, write_each
+from compare import paired, write_each
 from matplotlib import pyplot as plt
 from PIL import Image
 from staged import stage
@@ -163,10 +163,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
     chosen = parser.parse_args()
-    if each_in_a_process(chosen.lessons):
-        return
     write_each(
-        "brain_prepare", chosen.lessons, MEASURES,
+        "brain_prepare", chosen.lessons,
         lambda lesson: MEASURES[lesson](chosen.rounds, chosen.steps),
     )  # fmt: skip
 

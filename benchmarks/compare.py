@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,29 +131,20 @@ def write(name: str, result: dict, part: bool = False) -> None:
     print(text)
 
 
-def each_in_a_process(chosen: Sequence[str]) -> bool:
-    """Run this script once for each lesson, where there are several; tell whether that was done.
-
-    TensorFlow and a PyTorch that was built for a GPU do not get on in one process: it can crash.
-    """
-    if len(chosen) < 2:
-        return False
-    options = [given for given in sys.argv[1:] if given not in chosen]
-    for lesson in chosen:
-        subprocess.run([sys.executable, sys.argv[0], lesson, *options], check=True)
-    return True
-
-
-def write_each(name: str, chosen: Sequence[str], known: Collection[str], measure: Callable) -> None:
+def write_each(name: str, chosen: Sequence[str], measure: Callable) -> None:
     """Measure lesson after lesson and write each at once: what is done stays when it is stopped.
 
-    Lessons that are not among the chosen keep their results, see `write`.
+    Lessons that are not among the chosen keep their results, see `write`. Several are measured by
+    this script called again for each, in a process of its own: TensorFlow and a PyTorch built for a
+    GPU do not get on in one, it can crash.
     """
-    part = len(chosen) < len(known)
+    if len(chosen) == 1:
+        lesson = lessons.get(chosen[0]).id
+        write(name, {lesson: measure(lesson)}, part=True)
+        return
+    options = [given for given in sys.argv[1:] if given not in chosen]
     for one in chosen:
-        lesson = lessons.get(one).id
-        write(name, {lesson: measure(lesson)}, part)
-        part = True
+        subprocess.run([sys.executable, sys.argv[0], one, *options], check=True)
 
 
 def _shared(versions: dict, others: dict) -> dict:

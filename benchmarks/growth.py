@@ -17,7 +17,6 @@ import argparse
 import itertools
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -119,14 +118,13 @@ def own_mb(process: psutil.Process) -> float:
     """Return the memory of a process that no file stands behind, MiB: mapped arrays are left out.
 
     The system takes back the pages of mapped files when others need them. 0 where the process has
-    ended, or the system does not tell.
+    ended; where the system does not tell them apart, all of its memory.
     """
     try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except OSError:
+        held = process.memory_info()
+    except psutil.NoSuchProcess:
         return 0.0
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    return int(found.group(1)) / 1024 if found else 0.0
+    return (held.rss - getattr(held, "shared", 0)) / 2**20
 
 
 def growth_of_run(lesson: str, name: str, parameters: dict, smallest: int) -> dict:

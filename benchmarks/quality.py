@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from compare import each_in_a_process, write_each
+from compare import write_each
 from staged import execute, picture, stage
 
 from course_utils import metrics
@@ -472,12 +472,10 @@ def main() -> None:
     parser.add_argument("--profile", default="sample")
     parser.add_argument("--data-dir", default="")
     chosen = parser.parse_args()
-    if each_in_a_process(chosen.lessons):
-        return
     given = {"PROFILE": chosen.profile, "DATA_DIR": chosen.data_dir}
     file = "quality" if chosen.profile == "sample" else f"quality_{chosen.profile}"
     write_each(
-        file, chosen.lessons, CONTESTS,
+        file, chosen.lessons,
         lambda lesson: measured(lesson, chosen.factor, chosen.every, chosen.goal, **given),
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from arithmetic import matrix_rate, operations
-from compare import each_in_a_process, feed_against_memory, paired, write_each
+from compare import feed_against_memory, paired, write_each
 from scipy import ndimage
 from staged import picture, stage
 
@@ -141,10 +141,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30)
     chosen = parser.parse_args()
-    if each_in_a_process(chosen.lessons):
-        return
     write_each(
-        "training", chosen.lessons, RECIPES,
+        "training", chosen.lessons,
         lambda lesson: measured(lesson, chosen.rounds, chosen.steps),
     )  # fmt: skip
 

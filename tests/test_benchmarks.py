@@ -73,22 +73,23 @@ def test_a_part_of_a_benchmark_leaves_the_rest_of_its_results(tmp_path, monkeypa
     assert "one" not in written({"python": "3", "keras": "9"}, {"three": 3}, True)
 
 
-def test_several_lessons_are_measured_in_a_process_each(monkeypatch):
-    import compare
-
-    calls = []
-    monkeypatch.setattr(compare.subprocess, "run", lambda command, check: calls.append(command))
-    monkeypatch.setattr(sys, "argv", ["some.py", "--rounds", "3", "01", "02"])
-    assert compare.each_in_a_process(["01", "02"])
-    assert [call[1:] for call in calls] == [["some.py", k, "--rounds", "3"] for k in ("01", "02")]
-    assert not compare.each_in_a_process(["01"]) and len(calls) == 2
-
-
-def test_lessons_are_written_one_by_one(tmp_path, monkeypatch, capsys):
+def test_lessons_are_written_one_by_one_each_from_a_process_of_its_own(
+    tmp_path, monkeypatch, capsys
+):
     import compare
 
     monkeypatch.setattr(compare, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["some.py", "--rounds", "3"])
     file, known = tmp_path / "some.json", list(lessons.table())[:3]
+    commands = []
+
+    def measured(chosen, measure):
+        def called_again(command, check):
+            commands.append(command[1:])
+            compare.write_each("some", command[2:3], measure)
+
+        monkeypatch.setattr(compare.subprocess, "run", called_again)
+        compare.write_each("some", chosen, measure)
 
     def stops_at_the_third(lesson):
         if lesson == known[2]:
@@ -96,12 +97,14 @@ def test_lessons_are_written_one_by_one(tmp_path, monkeypatch, capsys):
         return {"of": lesson}
 
     with pytest.raises(KeyboardInterrupt):
-        compare.write_each("some", known, known, stops_at_the_third)
+        measured(known, stops_at_the_third)
+    assert commands == [["some.py", lesson, "--rounds", "3"] for lesson in known]
     assert [name for name in json.loads(file.read_text()) if name in known] == known[:2]
-    compare.write_each("some", known[1:2], known, lambda lesson: {"again": lesson})
+    measured(known[1:2], lambda lesson: {"again": lesson})
+    assert len(commands) == 3  # a single one is measured here
     found = json.loads(file.read_text())
     assert found[known[0]] == {"of": known[0]} and found[known[1]] == {"again": known[1]}
-    compare.write_each("some", known, known, lambda lesson: {"new": lesson})
+    measured(known, lambda lesson: {"new": lesson})
     assert json.loads(file.read_text())[known[0]] == {"new": known[0]}
 
 

@@ -240,13 +240,13 @@ def moved(maps: np.ndarray, affine: np.ndarray, transform: Any) -> np.ndarray:
     where = (grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection())
     field = sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, *where)
     field = sitk.DisplacementFieldTransform(field)
-    results = []
-    for values in maps:
+    results = np.empty(maps.shape, np.float32)
+    for result, values in zip(results, maps):
         image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
         image.CopyInformation(grid)
         how = (sitk.sitkLinear, float(values.min()), sitk.sitkFloat32)
-        results.append(sitk.GetArrayFromImage(sitk.Resample(image, grid, field, *how)).T)
-    return np.ascontiguousarray(np.stack(results))
+        result[:] = sitk.GetArrayFromImage(sitk.Resample(image, grid, field, *how)).T
+    return results
 
 
 def image(
