@@ -77,17 +77,23 @@ def feed_against_memory(network: Any, feed: Any, batch: int, rounds: int, steps:
     """
     held = [feed[k] for k in range(min(steps or len(feed), len(feed)))]
     x, y = (np.concatenate(part) for part in zip(*held))
-    some = _beginning_of(feed, len(held))
-    how = {"shuffle": False, "verbose": 0}
+    return epochs_in_turn(
+        through(network, feed, len(held)),
+        lambda **more: network.fit(x, y, batch_size=batch, shuffle=False, verbose=0, **more),
+        rounds,
+    )
 
-    def through_the_feed() -> float:
-        return _second_epoch(lambda **more: network.fit(some, **how, **more))
 
-    def in_memory() -> float:
-        return _second_epoch(lambda **more: network.fit(x, y, batch_size=batch, **how, **more))
+def through(network: Any, feed: Any, steps: int) -> Callable:
+    """Return the training of a Keras network on a feed's first batches, for `epochs_in_turn`."""
+    some = _beginning_of(feed, steps)
+    return lambda **more: network.fit(some, shuffle=False, verbose=0, **more)
 
-    through_the_feed(), in_memory()
-    times = [(through_the_feed(), in_memory()) for _ in range(rounds)]
+
+def epochs_in_turn(first: Callable, second: Callable, rounds: int) -> dict:
+    """Return `ratio` of the second epochs of two trainings, each a ``fit`` without its epochs."""
+    _second_epoch(first), _second_epoch(second)
+    times = [(_second_epoch(first), _second_epoch(second)) for _ in range(rounds)]
     return ratio(*map(list, zip(*times)))
 
 

@@ -1,13 +1,15 @@
 """How soon a lesson's recipe reaches a stated quality, and how soon the tutorial's does.
 
     python benchmarks/quality.py [--factor 4] [LESSON ...]
-    python benchmarks/quality.py --profile cpu --data-dir FOLDER [--goal G] LESSON ...
+    python benchmarks/quality.py --profile cpu --data-dir FOLDER [--goal G] [--to-goal] LESSON ...
 
 Each lesson is carried to its training and trained as it trains itself. Then a network is trained as
 the tutorial does it: its architecture and size, its optimizer and rate, float32, every file read
 and resized again for each batch. Both are scored alike, on the same cases, every few seconds of
 training; scoring is not counted. The tutorial's training gets `factor` times what the lesson needed
-for all of its training, and is stopped then.
+for all of its training, and is stopped then. With ``--to-goal`` each training ends where the goal
+is reached, and the tutorial's gets `factor` times what the lesson needed for that: how soon, but
+not how well in the end, for data on which a whole training takes long.
 
 The tutorials that begin with weights from ImageNet begin here with random ones.
 """
@@ -19,6 +21,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,10 +36,15 @@ Score = Callable[[Any], float]  # of a network
 
 
 class Watch:
-    """The clock of one training: it stands while the network is scored."""
+    """The clock of one training: it stands while the network is scored.
 
-    def __init__(self, score: Score, every: float, limit: float = math.inf):
-        self.score, self.every, self.limit = score, every, limit
+    The training is over after ``limit`` seconds, or once a score is ``enough``.
+    """
+
+    def __init__(
+        self, score: Score, every: float, limit: float = math.inf, enough: float = math.inf
+    ):
+        self.score, self.every, self.limit, self.enough = score, every, limit, enough
         self.found: list[tuple[float, float]] = []  # seconds of training, score
         self.spent, self.looked = 0.0, 0.0
         self.since = time.perf_counter()
@@ -53,7 +61,11 @@ class Watch:
         now = self.spent + time.perf_counter() - self.since
         if now - self.looked >= self.every or now >= self.limit:
             self.look(network)
-        return now >= self.limit
+        return now >= self.limit or self.good()
+
+    def good(self) -> bool:
+        """Tell whether the last score is enough."""
+        return bool(self.found) and self.found[-1][1] >= self.enough
 
     def callback(self):
         """Return the watch as a Keras callback."""
@@ -69,7 +81,7 @@ class Watch:
                 self.model.stop_training |= watch.tick(self.model)
 
             def on_train_end(self, logs=None):
-                if watch.spent < watch.limit:
+                if watch.spent < watch.limit and not watch.good():
                     watch.look(self.model)
 
         return Watching()
@@ -209,6 +221,10 @@ def brain_ours(names: Names) -> Score:
     return score
 
 
+class _Over(Exception):
+    """Ends a training in a loop that is not ours to leave."""
+
+
 def brain_train(names: Names, watch: Watch) -> None:
     """Train as the lesson does: on FAST's labels first, then on the manual ones; coronal slices."""
     one_epoch = names["one_epoch"]
@@ -218,7 +234,8 @@ def brain_train(names: Names, watch: Watch) -> None:
 
         def counted(*given, **named):
             done = step(*given, **named)
-            watch.tick(network)
+            if watch.tick(network):
+                raise _Over
             return done
 
         optimizer.step = counted
@@ -229,8 +246,10 @@ def brain_train(names: Names, watch: Watch) -> None:
 
     names["one_epoch"], names["THROUGH"] = watched, {"coronal": names["THROUGH"]["coronal"]}
     watch.since = time.perf_counter()
-    execute("03_quicknat_brain_structures", ["pretrain", "finetune"], names)
-    watch.look(names["networks"]["coronal"])
+    with suppress(_Over):
+        execute("03_quicknat_brain_structures", ["pretrain", "finetune"], names)
+    if not watch.good():
+        watch.look(names["networks"]["coronal"])
 
 
 def brain_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
@@ -421,17 +440,19 @@ CONTESTS = {
 
 
 def measured(
-    lesson: str, factor: float, every: float, goal: float | None = None, **parameters
-) -> dict:
+    lesson: str, factor: float, every: float, goal: float | None = None, to_goal: bool = False,
+    **parameters,
+) -> dict:  # fmt: skip
     """Train a lesson's way and the tutorial's way; return when each reached the goal."""
     contest = CONTESTS[lesson]
     if goal is not None:
         contest = replace(contest, goal=goal)
+    enough = contest.goal if to_goal else math.inf
     with tempfile.TemporaryDirectory() as folder:
         names = stage(lesson, contest.last, without=contest.without, folder=folder, **parameters)
         execute(lesson, contest.also, names)
         names["lesson"].seconds.setdefault("fit", 1.0)  # the tutorial's network was left out
-        watch = Watch(contest.ours(names), every)
+        watch = Watch(contest.ours(names), every, enough=enough)
         if contest.fit:
             execute(lesson, contest.fit, names, progress=lambda epochs: watch.callback())
         else:
@@ -443,7 +464,7 @@ def measured(
             **parameters,
         )  # fmt: skip
         execute(lesson, contest.also, names)
-        plain = contest.tutorial(names, lambda score: Watch(score, limit / 15, limit))
+        plain = contest.tutorial(names, lambda score: Watch(score, limit / 15, limit, enough))
         return compared(contest, ours, plain.summary(contest.goal), limit)
 
 
@@ -469,6 +490,7 @@ def main() -> None:
     parser.add_argument("--factor", type=float, default=4)
     parser.add_argument("--every", type=float, default=3)
     parser.add_argument("--goal", type=float, help="another goal than the twin's")
+    parser.add_argument("--to-goal", action="store_true", help="end where the goal is reached")
     parser.add_argument("--profile", default="sample")
     parser.add_argument("--data-dir", default="")
     chosen = parser.parse_args()
@@ -476,7 +498,9 @@ def main() -> None:
     file = "quality" if chosen.profile == "sample" else f"quality_{chosen.profile}"
     write_each(
         file, chosen.lessons,
-        lambda lesson: measured(lesson, chosen.factor, chosen.every, chosen.goal, **given),
+        lambda lesson: measured(
+            lesson, chosen.factor, chosen.every, chosen.goal, chosen.to_goal, **given
+        ),
     )  # fmt: skip
 
 

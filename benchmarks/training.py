@@ -6,6 +6,8 @@ Each lesson is carried to its training on its own sample; then, timed in turn:
 
 - an epoch of some steps through the lesson's feed against the same batches as arrays in memory;
 - drawing those batches against the tutorial's way: every image and mask read and resized again;
+- an epoch through the feed with a call of Keras for each step against the lesson's several steps a
+  call;
 - a step of the lesson's network in the lesson's precision against the same network in float32, with
   the time that its multiplications alone would take (`arithmetic`) beside it.
 """
@@ -20,9 +22,11 @@ from typing import Any
 
 import numpy as np
 from arithmetic import matrix_rate, operations
-from compare import feed_against_memory, paired, write_each
+from compare import epochs_in_turn, feed_against_memory, paired, through, write_each
 from scipy import ndimage
 from staged import picture, stage
+
+from course_utils import runtime
 
 Names = dict[str, Any]
 
@@ -112,8 +116,16 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         networks = [recipe.network(of) for of in (names, plain)]
         rate = matrix_rate(keras.config.dtype_policy().compute_dtype)
         floor = operations(networks[0], batch, x.shape[1:]) / rate  # before it is compiled
-        for network, of in zip(networks, (names, plain)):
-            network.compile(keras.optimizers.AdamW(1e-3), recipe.loss(of), jit_compile=False)
+        single = keras.models.clone_model(networks[0])
+        for network, of, calls in (
+            (networks[0], names, runtime.steps_at_once()),
+            (networks[1], plain, runtime.steps_at_once()),
+            (single, names, 1),
+        ):
+            network.compile(
+                keras.optimizers.AdamW(1e-3), recipe.loss(of), jit_compile=False,
+                steps_per_execution=calls,
+            )  # fmt: skip
         ours, float32 = (
             lambda network=network: network.fit(x, y, batch_size=batch, shuffle=False, verbose=0)
             for network in networks
@@ -123,6 +135,9 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         return {
             "epoch: feed / same arrays in memory": feed_against_memory(
                 networks[0], feed, batch, rounds, steps
+            ),
+            "epoch: one step a call / several": epochs_in_turn(
+                *(through(network, feed, steps) for network in (single, networks[0])), rounds
             ),
             "batches: read and resized each time / this feed": paired(
                 lambda: [recipe.plain(names, k) for k in cases],

@@ -32,7 +32,8 @@ from .training import STATIC, out_of_memory, progress, resumable, warm_cosine
 
 __all__ = [
     "PROFILES", "STATIC", "Lesson", "device", "minutes", "out_of_memory", "peak_rss_mb",
-    "precision", "progress", "quiet", "resumable", "start", "versions", "warm_cosine",
+    "precision", "progress", "quiet", "resumable", "start", "steps_at_once", "versions",
+    "warm_cosine",
 ]  # fmt: skip
 
 PROFILES = ("sample", "cpu", "gpu")
@@ -396,6 +397,19 @@ def _gpu_precision(gpu: Gpu) -> str:
 
 def _cpu_precision(flags: set[str]) -> str:
     return "mixed_bfloat16" if flags & {"amx_bf16", "avx512_bf16"} else "float32"
+
+
+def steps_at_once() -> int:
+    """Return how many training steps Keras is to run in one call, for ``steps_per_execution``.
+
+    Between two calls the callbacks and the rest of Keras' Python run while the device waits.
+
+    Returns
+    -------
+    int
+        8 on TensorFlow; 1 elsewhere (PyTorch takes no other).
+    """
+    return 8 if _backend() == "tensorflow" else 1
 
 
 def _cpu_flags() -> set[str]:

@@ -144,6 +144,15 @@ def test_the_clock_of_a_training_stands_while_the_network_is_scored(monkeypatch)
     assert watch.summary(goal=0.9)["reached_s"] is None
 
 
+def test_a_training_to_a_goal_is_over_where_it_is_reached():
+    import quality
+
+    scores = iter([0.2, 0.6, 0.5])
+    watch = quality.Watch(lambda network: next(scores), every=0.0, enough=0.6)
+    assert [watch.tick("network") for _ in range(2)] == [False, True]
+    assert watch.good() and watch.summary(goal=0.6)["last"] == 0.6
+
+
 def test_a_goal_that_was_never_reached_gives_the_least_the_ratio_is():
     import quality
 

@@ -13,6 +13,7 @@ from skimage import transform
 from course_utils import generators
 from course_utils.errors import DataError, ParameterError
 from course_utils.generators import packed
+from course_utils.generators.crops import batch_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -159,6 +160,16 @@ def test_an_affine_map_is_that_of_scikit_image(nearest, most):
     assert np.mean(off > most + 0.5) < 0.01  # OpenCV rounds places to 1/32 of a pixel
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_three_channels_are_moved_as_one_alone_is(dtype):
+    image = np.random.default_rng(0).integers(0, 256, (50, 64, 3)).astype(dtype)[:, ::-1]
+    matrix = np.array([[0.96, 0.21, -4.3], [-0.21, 0.96, 6.7]])
+    found = generators.affine(image, matrix)
+    alone = [generators.affine(image[..., k], matrix) for k in range(3)]
+    assert found.dtype == dtype and found.flags["C_CONTIGUOUS"]
+    np.testing.assert_allclose(found, np.stack(alone, axis=-1), rtol=0, atol=1e-4)
+
+
 def test_a_mask_keeps_its_channel_and_its_values_when_it_is_moved():
     mask = np.zeros((20, 30, 1), np.uint8)
     mask[5:10, 8:20] = 255
@@ -199,6 +210,41 @@ def test_targets_lie_between_0_and_1():
     images, targets = feed()[0]
     assert images.shape == (4, 16, 16, 3) and targets.shape == (4, 16, 16, 2)
     assert targets.min() >= 0 and targets.max() <= 1
+
+
+def test_a_batch_holds_what_stacking_gives():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (6, 5, 3), np.uint8)[::-1] for _ in range(4)]
+    targets = [rng.normal(size=(6, 5, 1)) for _ in range(4)]
+    x, y = batch_of(zip(images, targets), 4)
+    assert x.dtype == y.dtype == np.float32
+    assert np.array_equal(x, np.multiply(np.stack(images), np.float32(1 / 255), dtype=np.float32))
+    assert np.array_equal(y, np.stack(targets).astype(np.float32))
+
+
+def varied_by_numpy(rng, image):
+    """What `generators.vary_intensity` is to give, pixel by pixel."""
+    if rng.random() < 0.2:
+        image = np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
+    elif rng.random() < 0.3:
+        image = image[..., rng.permutation(3)]
+    grey = image / 255
+    grey = 1 - grey if rng.random() < 0.15 else grey
+    grey = grey ** np.exp(rng.uniform(-0.5, 0.5))
+    grey = grey * rng.uniform(0.75, 1.25) + rng.uniform(-0.1, 0.1)
+    if rng.random() < 0.3:
+        noise = rng.standard_normal(image.shape, np.float32)
+        grey = grey + noise * rng.uniform(0, 0.05)
+    return grey
+
+
+def test_varied_intensities_are_what_numpy_gives_pixel_by_pixel():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)[:, ::-1]
+    for seed in range(40):  # made grey, shuffled, inverted, with noise: each of them several times
+        found = generators.vary_intensity(np.random.default_rng(seed), image)
+        expected = varied_by_numpy(np.random.default_rng(seed), image)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_weights_say_how_often_an_image_is_drawn():

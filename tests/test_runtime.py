@@ -153,6 +153,12 @@ def test_precision_can_be_set_but_not_to_anything(monkeypatch):
         runtime.precision()
 
 
+@pytest.mark.parametrize(("backend", "steps"), [("tensorflow", 8), ("torch", 1), ("", 1)])
+def test_several_steps_a_call_where_keras_can(monkeypatch, backend, steps):
+    monkeypatch.setattr(runtime, "_backend", lambda: backend)
+    assert runtime.steps_at_once() == steps
+
+
 def test_the_peak_of_memory_is_this_process_and_only_grows():
     # In a process of its own: what other tests took before would hide what this one takes.
     code = (

@@ -36,6 +36,14 @@ def test_the_first_step_is_traced_once(found):
         assert found["traced"] in (12, 13)
 
 
+def test_several_steps_a_call_learn_what_single_steps_learn(found):
+    one, several = found["one"], found["several"]
+    assert len(one["losses"]) == 2 and one["losses"][0] != one["losses"][1]
+    assert several["losses"] == one["losses"] and several["weights"] == one["weights"]
+    if found["backend"] == "tensorflow":
+        assert one["traced"] == several["traced"] == 1
+
+
 def test_no_pipeline_of_tensorflow_tunes_itself(found):
     if found["backend"] != "tensorflow":
         pytest.skip("another backend has no such pipeline")

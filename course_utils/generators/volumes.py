@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import ParameterError
-from .crops import affine
+from .crops import affine, batch_of
 
 WINDOW = (-1000.0, 400.0)
 AXES = "PLS"
@@ -290,9 +290,9 @@ def volumes(
         order = np.random.default_rng([seed, epoch]).permutation(len(cases))
         drawn = order[step * batch : (step + 1) * batch]
         rng = np.random.default_rng([seed, epoch, step])
-        chosen = [as_unit(cases[k]) for k in drawn]
-        chosen = [vary(rng, volume) for volume in chosen] if vary else chosen
-        return np.stack(chosen)[..., None], labels[drawn]
+        chosen = (vary(rng, as_unit(cases[k])) if vary else cases[k] for k in drawn)
+        (gathered,) = batch_of(([volume[..., None]] for volume in chosen), len(drawn))
+        return gathered, labels[drawn]
 
     return _volume_feed_class()(draw, -(-len(cases) // batch))
 
