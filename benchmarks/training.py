@@ -83,7 +83,7 @@ RECIPES = {
     ),
     "04_unet_skin_lesions": Recipe(
         "feed",
-        ("dead-trial", "dead-figure", "tutorial-train", "tutorial-curves", "ceiling", "bilinear"),
+        ("dead-figure", "tutorial-curves", "ceiling", "bilinear"),
         lambda names: names["network"], lambda names: names["border_loss"],
         lambda names: names["feed"], photograph,
     ),

@@ -121,6 +121,19 @@ def test_the_cells_that_a_benchmark_names_are_in_the_notebook():
         assert cells <= set(lessons.sources(lesson)), lesson
 
 
+def test_no_benchmark_leaves_out_the_cell_that_chooses_the_precision():
+    pytest.importorskip("scipy")
+    import quality
+    import training
+
+    left_out = [(lesson, recipe.without) for lesson, recipe in training.RECIPES.items()]
+    left_out += [(lesson, contest.without) for lesson, contest in quality.CONTESTS.items()]
+    for lesson, without in left_out:
+        sources = lessons.sources(lesson)
+        assert any("runtime.precision()" in source for source in sources.values()), lesson
+        assert not [cell for cell in without if "runtime.precision()" in sources[cell]], lesson
+
+
 def test_the_clock_of_a_training_stands_while_the_network_is_scored(monkeypatch):
     import quality
 
