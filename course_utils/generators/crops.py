@@ -279,8 +279,20 @@ def crops(
     return _feed_class()(draw, batch, steps, seed)
 
 
+def as_unit(array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Return an array as float32, in ``out`` if given; uint8 is brought from 0..255 to 0..1.
+
+    Examples
+    --------
+    >>> as_unit(np.array([0, 255], np.uint8)).tolist()
+    [0.0, 1.0]
+    """
+    scale = np.float32(1 / 255 if array.dtype == np.uint8 else 1)
+    return np.multiply(array, scale, out=out, dtype=np.float32)
+
+
 def batch_of(cases: Iterable[Sequence[np.ndarray]], size: int) -> tuple[np.ndarray, ...]:
-    """Gather cases in batches of float32; uint8 is brought from 0..255 to 0..1.
+    """Gather cases in batches, each as `as_unit` gives it.
 
     Parameters
     ----------
@@ -305,8 +317,7 @@ def batch_of(cases: Iterable[Sequence[np.ndarray]], size: int) -> tuple[np.ndarr
     for k, case in enumerate(cases):
         gathered = gathered or tuple(np.empty((size, *part.shape), np.float32) for part in case)
         for whole, part in zip(gathered, case):
-            scale = np.float32(1 / 255 if part.dtype == np.uint8 else 1)
-            np.multiply(part, scale, out=whole[k], casting="same_kind")
+            as_unit(part, out=whole[k])
     return gathered
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import ParameterError
-from .crops import affine, batch_of
+from .crops import affine, as_unit, batch_of
 
 WINDOW = (-1000.0, 400.0)
 AXES = "PLS"
@@ -295,19 +295,6 @@ def volumes(
         return gathered, labels[drawn]
 
     return _volume_feed_class()(draw, -(-len(cases) // batch))
-
-
-def as_unit(volume: np.ndarray) -> np.ndarray:
-    """Return a volume as float32; uint8 is brought from 0..255 to 0..1.
-
-    Examples
-    --------
-    >>> as_unit(np.array([0, 255], np.uint8)).tolist()
-    [0.0, 1.0]
-    """
-    if volume.dtype == np.uint8:
-        return np.multiply(volume, np.float32(1 / 255), dtype=np.float32)
-    return np.asarray(volume, np.float32)
 
 
 @functools.cache
