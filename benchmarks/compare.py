@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils import lessons, runtime
+from course_utils import generators, lessons, runtime
 
 RESULTS = Path(__file__).with_name("results")
 Work = Callable[[], object]
@@ -60,13 +60,16 @@ def paired(first: Work, second: Work, rounds: int) -> dict:
     return ratio(*rounds_of({"first": first, "second": second}, rounds).values())
 
 
-def begin_as_a_lesson() -> None:
-    """Set the framework up as a lesson does, for benchmarks that stage none."""
+def begin_as_a_lesson(dimensions: int = 2) -> None:
+    """Set the framework up as a lesson does, for benchmarks that stage none.
+
+    ``dimensions``: 2 where the network convolves images, 3 where it convolves volumes.
+    """
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
         runtime.start("benchmark", {"PROFILE": "sample", "SEED": 0, "OUTPUT_DIR": folder})
-    keras.config.set_dtype_policy(runtime.precision())
+    keras.config.set_dtype_policy(runtime.precision(dimensions))
 
 
 def feed_against_memory(network: Any, feed: Any, batch: int, rounds: int, steps: int = 0) -> dict:
@@ -84,10 +87,14 @@ def feed_against_memory(network: Any, feed: Any, batch: int, rounds: int, steps:
     )
 
 
-def through(network: Any, feed: Any, steps: int) -> Callable:
-    """Return the training of a Keras network on a feed's first batches, for `epochs_in_turn`."""
+def through(network: Any, feed: Any, steps: int, anew: bool = False) -> Callable:
+    """Return the training of a Keras network on a feed's first batches, for `epochs_in_turn`.
+
+    As the lessons train, without a pause between epochs, or ``anew`` in each.
+    """
     some = _beginning_of(feed, steps)
-    return lambda **more: network.fit(some, shuffle=False, verbose=0, **more)
+    how = {"x": some, "shuffle": False} if anew else generators.endless(some)
+    return lambda **more: network.fit(**how, verbose=0, **more)
 
 
 def epochs_in_turn(first: Callable, second: Callable, rounds: int) -> dict:
@@ -110,6 +117,8 @@ def _beginning_of(feed: Any, steps: int) -> Any:
     import keras
 
     class Beginning(keras.utils.PyDataset):
+        epoch = 0
+
         def __len__(self):
             return steps
 

@@ -18,7 +18,7 @@ import numpy as np
 from compare import begin_as_a_lesson, feed_against_memory, paired, write
 from scipy import ndimage
 
-from course_utils import datasets, generators, lessons, samples
+from course_utils import datasets, generators, lessons, runtime, samples
 
 SHAPE = (512, 512, 40)
 
@@ -65,9 +65,12 @@ def an_epoch(rounds: int, cases: int = 64) -> dict:
     rng = np.random.default_rng(0)
     volumes = [rng.integers(0, 256, shape, np.uint8) for _ in range(cases)]
     feed = generators.volumes(volumes, np.arange(cases) % 2, batch=4, seed=0, vary=names["vary"])
-    begin_as_a_lesson()
+    begin_as_a_lesson(dimensions=3)
     model = names["network"](shape)
-    model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.compile(
+        "adamw", keras.losses.BinaryCrossentropy(from_logits=True),
+        steps_per_execution=runtime.steps_at_once(len(feed)),
+    )  # fmt: skip
     return feed_against_memory(model, feed, 4, rounds)
 
 

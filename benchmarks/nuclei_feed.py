@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from compare import begin_as_a_lesson, feed_against_memory, paired, write
 
-from course_utils import datasets, generators, lessons, samples
+from course_utils import datasets, generators, lessons, runtime, samples
 
 STEPS, BATCH, CROP = 32, 8, 128
 
@@ -30,7 +30,7 @@ def an_epoch(names: dict, cases: dict, rounds: int) -> dict:
     )  # fmt: skip
     begin_as_a_lesson()
     network = names["unet"]([16, 32, 64, 128, 256], outputs=3)
-    network.compile("adamw", names["nuclei_loss"])
+    network.compile("adamw", names["nuclei_loss"], steps_per_execution=runtime.steps_at_once(STEPS))
     return feed_against_memory(network, feed, BATCH, rounds)
 
 

@@ -50,7 +50,7 @@ def stage(
     """
     cells = nbformat.read(paths.notebooks_dir() / f"{lesson}.ipynb", as_version=4).cells
     names: dict[str, Any] = {}
-    chosen, runtime.precision = runtime.precision, lambda: precision or chosen()
+    chosen, runtime.precision = runtime.precision, lambda **how: precision or chosen(**how)
     try:
         for cell in cells:
             tags = cell.metadata.get("tags", [])

@@ -1,13 +1,13 @@
 """What training costs in the five Keras lessons: the feed, and a step.
 
-    python benchmarks/training.py [--rounds 5] [--steps 30] [LESSON ...]
+    python benchmarks/training.py [--rounds 5] [--steps 32] [LESSON ...]
 
 Each lesson is carried to its training on its own sample; then, timed in turn:
 
 - an epoch of some steps through the lesson's feed against the same batches as arrays in memory;
 - drawing those batches against the tutorial's way: every image and mask read and resized again;
-- an epoch through the feed with a call of Keras for each step against the lesson's several steps a
-  call;
+- an epoch through the feed, begun anew, against one that goes on from the epoch before, as in the
+  lesson; and with a call of Keras for each step against the lesson's several steps a call;
 - a step of the lesson's network in the lesson's precision against the same network in float32, with
   the time that its multiplications alone would take (`arithmetic`) beside it.
 """
@@ -101,7 +101,7 @@ RECIPES = {
 
 
 def measured(lesson: str, rounds: int, steps: int) -> dict:
-    """Return the three comparisons of one lesson."""
+    """Return the comparisons of one lesson."""
     import keras
 
     recipe = RECIPES[lesson]
@@ -118,8 +118,8 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         floor = operations(networks[0], batch, x.shape[1:]) / rate  # before it is compiled
         single = keras.models.clone_model(networks[0])
         for network, of, calls in (
-            (networks[0], names, runtime.steps_at_once()),
-            (networks[1], plain, runtime.steps_at_once()),
+            (networks[0], names, runtime.steps_at_once(steps)),
+            (networks[1], plain, runtime.steps_at_once(steps)),
             (single, names, 1),
         ):
             network.compile(
@@ -135,6 +135,9 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         return {
             "epoch: feed / same arrays in memory": feed_against_memory(
                 networks[0], feed, batch, rounds, steps
+            ),
+            "epoch: feed begun anew / going on": epochs_in_turn(
+                *(through(networks[0], feed, steps, anew) for anew in (True, False)), rounds
             ),
             "epoch: one step a call / several": epochs_in_turn(
                 *(through(network, feed, steps) for network in (single, networks[0])), rounds
@@ -154,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", default=list(RECIPES), metavar="LESSON")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=32)
     chosen = parser.parse_args()
     write_each(
         "training", chosen.lessons,

@@ -361,12 +361,18 @@ def _how_to_change() -> str:
     return f"to change it: {backend}CUDA_VISIBLE_DEVICES='' (no GPU), before the start"
 
 
-def precision() -> str:
+def precision(dimensions: int = 2) -> str:
     """Choose the Keras dtype policy that is fastest on this device without harm.
 
     bfloat16 where the hardware multiplies it (NVIDIA from compute capability 8; CPUs with AMX or
-    AVX-512 BF16), float16 on older NVIDIA GPUs with tensor cores (7.x, such as the T4), else
-    float32. The variable ``COURSE_PRECISION`` overrides the choice.
+    AVX-512 BF16, unless volumes are convolved), float16 on older NVIDIA GPUs with tensor cores
+    (7.x, such as the T4), else float32. The variable ``COURSE_PRECISION`` overrides the choice.
+
+    Parameters
+    ----------
+    dimensions
+        Of what the network convolves: 2 for images, 3 for volumes. CPUs take longer for a step of
+        a 3-D network in bfloat16 than in float32 (``benchmarks/README.md``).
 
     Returns
     -------
@@ -386,7 +392,7 @@ def precision() -> str:
             "choose one of them or unset it"
         )
     gpu = _gpu()
-    return chosen or (_gpu_precision(gpu) if gpu else _cpu_precision(_cpu_flags()))
+    return chosen or (_gpu_precision(gpu) if gpu else _cpu_precision(_cpu_flags(), dimensions))
 
 
 def _gpu_precision(gpu: Gpu) -> str:
@@ -395,21 +401,37 @@ def _gpu_precision(gpu: Gpu) -> str:
     return "mixed_float16" if gpu.capability >= (7, 0) else "float32"
 
 
-def _cpu_precision(flags: set[str]) -> str:
-    return "mixed_bfloat16" if flags & {"amx_bf16", "avx512_bf16"} else "float32"
+def _cpu_precision(flags: set[str], dimensions: int) -> str:
+    fast = dimensions == 2 and flags & {"amx_bf16", "avx512_bf16"}
+    return "mixed_bfloat16" if fast else "float32"
 
 
-def steps_at_once() -> int:
+def steps_at_once(steps: int) -> int:
     """Return how many training steps Keras is to run in one call, for ``steps_per_execution``.
 
     Between two calls the callbacks and the rest of Keras' Python run while the device waits.
 
+    Parameters
+    ----------
+    steps
+        Of an epoch. Calls of equal length must make it up: a feed without end does not stop within
+        one.
+
     Returns
     -------
     int
-        8 on TensorFlow; 1 elsewhere (PyTorch takes no other).
+        On TensorFlow the largest divisor of ``steps`` up to 8; 1 elsewhere (PyTorch takes no
+        other).
+
+    Examples
+    --------
+    >>> from unittest import mock
+    >>> with mock.patch("course_utils.runtime._backend", lambda: "tensorflow"):
+    ...     [steps_at_once(steps) for steps in (40, 30, 19, 2)]
+    [8, 6, 1, 2]
     """
-    return 8 if _backend() == "tensorflow" else 1
+    most = 8 if _backend() == "tensorflow" else 1
+    return max(calls for calls in range(1, most + 1) if steps % calls == 0)
 
 
 def _cpu_flags() -> set[str]:

@@ -13,7 +13,7 @@ from skimage import transform
 from course_utils import generators
 from course_utils.errors import DataError, ParameterError
 from course_utils.generators import packed
-from course_utils.generators.crops import batch_of
+from course_utils.generators.feed import batch_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -204,6 +204,43 @@ def test_a_batch_is_a_function_of_seed_epoch_and_step():
     assert not np.array_equal(first[2][0], feed(seed=2)[2][0])
     again.epoch = 1
     assert not np.array_equal(first[2][0], again[2][0])
+
+
+def test_a_feed_without_end_has_the_batches_of_one_epoch_after_the_other():
+    ours, plain = feed(), feed()
+    ours.epoch = 3  # where a training goes on that was interrupted
+    how = generators.endless(ours)
+    assert how["steps_per_epoch"] == len(plain) == 6 and how["shuffle"] is False
+    assert how["x"].num_batches is None
+    found = [how["x"][step] for step in range(15)]
+    ours.epoch = 5  # what the training sets meanwhile says nothing about what is drawn ahead
+    found += [how["x"][step] for step in range(15, 20)]
+    for step, batch in enumerate(found):
+        plain.epoch = 3 + step // 6
+        for a, b in zip(batch, plain[step % 6]):
+            assert np.array_equal(a, b)
+    assert ours.epoch == 5
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 7, 7, 3), (16, 64, 64, 1)])
+def test_batches_begin_where_tensorflow_takes_them_over(shape):
+    room = generators.aligned(shape)
+    assert room.shape == shape and room.dtype == np.float32 and room.flags["C_CONTIGUOUS"]
+    assert room.flags["WRITEABLE"] and room.ctypes.data % 64 == 0
+    (batch,) = batch_of([[np.ones(shape)]] * 3, 3)
+    assert batch.ctypes.data % 64 == 0 and np.array_equal(batch, np.ones((3, *shape)))
+
+
+def test_turns_and_mirrors_are_those_of_numpy():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    target = image[..., :1]
+    for cut in (image, image[3:-2, 5:], image[::2].astype(np.float32), target):
+        for seed in range(40):
+            symmetry = np.random.default_rng(seed).integers(8)
+            expected = np.rot90(cut, symmetry % 4)
+            expected = expected[:, ::-1] if symmetry >= 4 else expected
+            found, _ = generators.flip_and_turn(np.random.default_rng(seed), cut, target)
+            assert np.array_equal(found, expected)
 
 
 def test_targets_lie_between_0_and_1():

@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from course_utils import datasets, generators
 from course_utils.errors import ParameterError
-from course_utils.generators.volumes import as_unit, grid_weights
+from course_utils.generators.feed import as_unit
+from course_utils.generators.volumes import grid_weights
 
 AFFINE = np.diag([-2.0, 2.0, 8.0, 1.0])  # LAS: i to the left, j to the front
 

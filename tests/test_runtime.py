@@ -153,10 +153,21 @@ def test_precision_can_be_set_but_not_to_anything(monkeypatch):
         runtime.precision()
 
 
-@pytest.mark.parametrize(("backend", "steps"), [("tensorflow", 8), ("torch", 1), ("", 1)])
-def test_several_steps_a_call_where_keras_can(monkeypatch, backend, steps):
+@pytest.mark.parametrize(("backend", "most"), [("tensorflow", 8), ("torch", 1), ("", 1)])
+def test_calls_of_equal_length_make_up_an_epoch_where_keras_can(monkeypatch, backend, most):
     monkeypatch.setattr(runtime, "_backend", lambda: backend)
-    assert runtime.steps_at_once() == steps
+    for steps in range(1, 60):
+        found = runtime.steps_at_once(steps)
+        assert found <= most and steps % found == 0
+    assert runtime.steps_at_once(40) == most
+
+
+@pytest.mark.parametrize("flags", [{"avx2"}, {"amx_bf16", "avx512_bf16"}])
+def test_a_cpu_convolves_volumes_in_float32(monkeypatch, flags):
+    monkeypatch.delenv("COURSE_PRECISION", raising=False)
+    monkeypatch.setattr(runtime, "_gpu", lambda: None)
+    monkeypatch.setattr(runtime, "_cpu_flags", lambda: flags)
+    assert runtime.precision(dimensions=3) == "float32"
 
 
 def test_the_peak_of_memory_is_this_process_and_only_grows():

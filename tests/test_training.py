@@ -44,6 +44,13 @@ def test_several_steps_a_call_learn_what_single_steps_learn(found):
         assert one["traced"] == several["traced"] == 1
 
 
+def test_a_feed_without_end_teaches_what_one_begun_anew_teaches(found):
+    anew, one = found["anew"], found["one"]
+    assert one["losses"][0] == anew["losses"][0]
+    if found["backend"] == "tensorflow":  # PyTorch's loader draws a number when it begins anew
+        assert one["losses"] == anew["losses"] and one["weights"] == anew["weights"]
+
+
 def test_no_pipeline_of_tensorflow_tunes_itself(found):
     if found["backend"] != "tensorflow":
         pytest.skip("another backend has no such pipeline")

@@ -6,14 +6,17 @@ the same whichever worker draws it, whenever, and after an interruption.
 """
 
 from .crops import Augment, affine, crops, cut, flip_and_turn, look_up, normalise, vary_intensity
+from .feed import aligned, endless
 from .packed import fingerprint, pack
 from .volumes import prepare, prepare_corners, rotate_slices, turn, volumes
 
 __all__ = [
     "Augment",
     "affine",
+    "aligned",
     "crops",
     "cut",
+    "endless",
     "fingerprint",
     "flip_and_turn",
     "look_up",

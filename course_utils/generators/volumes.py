@@ -6,13 +6,13 @@ the left (as radiologists look at it), slices from foot to head.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..errors import ParameterError
-from .crops import affine, as_unit, batch_of
+from .crops import affine
+from .feed import as_unit, batch_of, feed_class
 
 WINDOW = (-1000.0, 400.0)
 AXES = "PLS"
@@ -294,27 +294,4 @@ def volumes(
         (gathered,) = batch_of(([volume[..., None]] for volume in chosen), len(drawn))
         return gathered, labels[drawn]
 
-    return _volume_feed_class()(draw, -(-len(cases) // batch))
-
-
-@functools.cache
-def _volume_feed_class() -> type:
-    import keras
-
-    class VolumeFeed(keras.utils.PyDataset):
-        """Batches as a pure function of ``(seed, epoch, batch)``."""
-
-        def __init__(self, draw, steps: int):
-            super().__init__()
-            self.draw, self.steps, self.epoch = draw, steps, 0
-
-        def __len__(self) -> int:
-            return self.steps
-
-        def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-            return self.draw(self.epoch, step)
-
-        def on_epoch_end(self) -> None:
-            self.epoch += 1
-
-    return VolumeFeed
+    return feed_class()(draw, -(-len(cases) // batch))
