@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
@@ -105,8 +106,18 @@ def curves(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0.5, len(numbers[metric]) + 0.5)
     ax.set_title(f"{named[0].upper()}{named[1:]} over the epochs", fontsize=11)
-    ax.legend(frameon=False, fontsize=9)
+    _legend_below(ax)
     return ax
+
+
+def _legend_below(ax: Axes) -> None:
+    """Put the legend under the name of the x axis, where it hides no line."""
+    below = ScaledTranslation(0, -34 / 72, ax.figure.dpi_scale_trans)  # 34 points
+    wide = ax.get_position().width * ax.figure.get_figwidth() > 3.2  # inches
+    ax.legend(
+        frameon=False, fontsize=9, ncols=2 if wide else 1, borderaxespad=0,
+        loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + below,
+    )  # fmt: skip
 
 
 def _mark_best(ax: Axes, values: np.ndarray, name: str) -> None:
