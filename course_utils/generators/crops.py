@@ -235,7 +235,7 @@ def crops(
     tries: int = 1,
     augment: Augment | None = None,
 ):
-    """Return an endless supply of augmented crops as a ``keras.utils.PyDataset``.
+    """Return epochs of augmented crops, drawn at random, as a ``keras.utils.PyDataset``.
 
     Parameters
     ----------
