@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
+from scipy.special import ndtri
 from skimage import transform
 
 from course_utils import generators
@@ -125,6 +126,18 @@ def test_image_and_target_are_cut_at_the_same_place(zoom):
         a, b = generators.cut(np.random.default_rng(seed), image, target, 32, zoom)
         assert a.shape == (32, 32, 3) and b.shape == (32, 32, 2)
         assert np.abs(a[2:-2, 2:-2, :2].astype(int) - b[2:-2, 2:-2]).max() <= 1
+
+
+def test_a_crop_that_shrinks_is_a_mean_and_none_of_its_target_is_mixed():
+    checks = np.indices((64, 64)).sum(0)[..., None] % 2 * np.full(3, 255, np.uint8)
+    checks = checks.astype(np.uint8)
+    shrunk = []
+    for seed in range(60):
+        a, b = generators.cut(np.random.default_rng(seed), checks, checks[..., :1], 32, 1.6)
+        assert set(np.unique(b)) <= {0, 255} and b.shape == (32, 32, 1)
+        if np.ptp(a) < 255:
+            shrunk.append(a.std())
+    assert shrunk and min(shrunk) < 0.4 * 127.5  # single pixels would leave all of it
 
 
 def test_an_image_smaller_than_the_crop_is_continued():
@@ -270,8 +283,9 @@ def varied_by_numpy(rng, image):
     grey = grey ** np.exp(rng.uniform(-0.5, 0.5))
     grey = grey * rng.uniform(0.75, 1.25) + rng.uniform(-0.1, 0.1)
     if rng.random() < 0.3:
-        noise = rng.standard_normal(image.shape, np.float32)
-        grey = grey + noise * rng.uniform(0, 0.05)
+        numbers = ndtri((np.arange(256) + 0.5) / 256)
+        which = np.frombuffer(rng.bytes(image.size), np.uint8).reshape(image.shape)
+        grey = grey + (numbers / numbers.std())[which] * rng.uniform(0, 0.05)
     return grey
 
 
@@ -282,6 +296,17 @@ def test_varied_intensities_are_what_numpy_gives_pixel_by_pixel():
         expected = varied_by_numpy(np.random.default_rng(seed), image)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_noise_is_normal():
+    image = np.full((200, 200, 3), 128, np.uint8)
+    drawn = (generators.vary_intensity(np.random.default_rng(seed), image) for seed in range(9))
+    noisy = [varied.ravel() for varied in drawn if len(np.unique(varied)) > 1]
+    assert noisy
+    for varied in noisy:
+        alike = (varied - varied.mean()) / varied.std()
+        assert stats.kstest(alike, "norm").statistic < 0.01
+        assert abs(np.corrcoef(alike[:-1], alike[1:])[0, 1]) < 0.01
 
 
 def test_weights_say_how_often_an_image_is_drawn():
