@@ -9,7 +9,8 @@ and resized again for each batch. Both are scored alike, on the same cases, ever
 training; scoring is not counted. The tutorial's training gets `factor` times what the lesson needed
 for all of its training, and is stopped then. With ``--to-goal`` each training ends where the goal
 is reached, and the tutorial's gets `factor` times what the lesson needed for that: how soon, but
-not how well in the end, for data on which a whole training takes long.
+not how well in the end, for data on which a whole training takes long. The tutorial's training may
+be broken off (Ctrl-C or SIGTERM to the process of one lesson): what it reached until then is kept.
 
 The tutorials that begin with weights from ImageNet begin here with random ones.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -464,8 +466,42 @@ def measured(
             **parameters,
         )  # fmt: skip
         execute(lesson, contest.also, names)
-        plain = contest.tutorial(names, lambda score: Watch(score, limit / 15, limit, enough))
-        return compared(contest, ours, plain.summary(contest.goal), limit)
+        plain, broken_off = train_until_stopped(
+            lambda begin: contest.tutorial(names, begin),
+            lambda score: Watch(score, limit / 15, limit, enough),
+        )
+        tutorial = plain.summary(contest.goal)
+        if broken_off:
+            limit, tutorial["broken_off"] = plain.spent, True
+        return compared(contest, ours, tutorial, limit)
+
+
+def train_until_stopped(
+    train: Callable[[Callable[[Score], Watch]], Any], watched: Callable[[Score], Watch]
+) -> tuple[Watch, bool]:
+    """Train with a watch; return it, and whether Ctrl-C or SIGTERM ended the training.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The training was ended before its first score: there is nothing to keep.
+    """
+    begun: list[Watch] = []
+
+    def begin(score: Score) -> Watch:
+        begun.append(watched(score))
+        return begun[0]
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        train(begin)
+    except KeyboardInterrupt:
+        if not begun or not begun[0].found:
+            raise
+        return begun[0], True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return begun[0], False
 
 
 def compared(contest: Contest, ours: dict, tutorial: dict, limit: float) -> dict:

@@ -1,8 +1,11 @@
 """The benchmarks fit the lessons they measure, and their table says what the results say."""
 
 import json
+import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,6 +167,27 @@ def test_a_training_to_a_goal_is_over_where_it_is_reached():
     watch = quality.Watch(lambda network: next(scores), every=0.0, enough=0.6)
     assert [watch.tick("network") for _ in range(2)] == [False, True]
     assert watch.good() and watch.summary(goal=0.6)["last"] == 0.6
+
+
+def test_a_training_broken_off_keeps_what_it_reached():
+    import quality
+
+    def train(begin):
+        watch = begin(lambda network: 0.4)
+        watch.look(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    def watched(score):
+        return quality.Watch(score, every=1.0)
+
+    before = signal.getsignal(signal.SIGTERM)
+    watch, broken_off = quality.train_until_stopped(train, watched)
+    assert broken_off and watch.summary(0.5)["best"] == 0.4
+    assert quality.train_until_stopped(lambda begin: begin(len).look([]), watched)[1] is False
+    with pytest.raises(KeyboardInterrupt):
+        quality.train_until_stopped(lambda begin: os.kill(os.getpid(), signal.SIGINT), watched)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_goal_that_was_never_reached_gives_the_least_the_ratio_is():
