@@ -298,12 +298,10 @@ def crops(
 
     def crop(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         case = int(np.searchsorted(share, rng.uniform(0, share[-1]), side="right"))
-        for _ in range(tries - 1):
+        for left in reversed(range(tries)):
             pair = cut(rng, images[case], targets[case], size, zoom)
-            if pair[1].any():
+            if left == 0 or pair[1].any():
                 break
-        else:
-            pair = cut(rng, images[case], targets[case], size, zoom)
         return augment(rng, *pair) if augment else pair
 
     def draw(epoch: int, step: int) -> tuple[np.ndarray, ...]:
