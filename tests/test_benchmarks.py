@@ -186,7 +186,7 @@ def test_a_training_broken_off_keeps_what_it_reached():
     assert broken_off and watch.summary(0.5)["best"] == 0.4
     assert quality.train_until_stopped(lambda begin: begin(len).look([]), watched)[1] is False
     with pytest.raises(KeyboardInterrupt):
-        quality.train_until_stopped(lambda begin: os.kill(os.getpid(), signal.SIGINT), watched)
+        quality.train_until_stopped(lambda begin: os.kill(os.getpid(), signal.SIGTERM), watched)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
