@@ -9,14 +9,16 @@ Each lesson is carried to its training on its own sample; then, timed in turn:
 - an epoch through the feed, begun anew, against one that goes on from the epoch before, as in the
   lesson; and with a call of Keras for each step against the lesson's several steps a call;
 - a step of the lesson's network in the lesson's precision against the same network in float32, with
-  the time that its multiplications alone would take (`arithmetic`) beside it.
+  the time that its multiplications alone would take (`arithmetic`) beside it; and, where it
+  normalises batches, against Keras' own layer (`normalization`).
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +102,27 @@ RECIPES = {
 }  # fmt: skip
 
 
+@contextmanager
+def keras_own_normalization() -> Iterator[None]:
+    """Let networks that are traced in a ``with`` block normalise batches as Keras does."""
+    import keras
+
+    layer = keras.layers.BatchNormalization
+    fused = layer.call
+    layer.call = getattr(fused, "__wrapped__", fused)
+    try:
+        yield
+    finally:
+        layer.call = fused
+
+
+def normalizes(network: Any) -> bool:
+    """Tell whether a network normalises batches."""
+    import keras
+
+    return any(isinstance(part, keras.layers.BatchNormalization) for part in network.layers)
+
+
 def measured(lesson: str, rounds: int, steps: int) -> dict:
     """Return the comparisons of one lesson."""
     import keras
@@ -116,22 +139,29 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
         networks = [recipe.network(of) for of in (names, plain)]
         rate = matrix_rate(keras.config.dtype_policy().compute_dtype)
         floor = operations(networks[0], batch, x.shape[1:]) / rate  # before it is compiled
-        single = keras.models.clone_model(networks[0])
+        single, own = (keras.models.clone_model(networks[0]) for _ in range(2))
+        several = runtime.steps_at_once(steps)
         for network, of, calls in (
-            (networks[0], names, runtime.steps_at_once(steps)),
-            (networks[1], plain, runtime.steps_at_once(steps)),
-            (single, names, 1),
-        ):
+            (networks[0], names, several), (networks[1], plain, several), (single, names, 1),
+            (own, names, several),
+        ):  # fmt: skip
             network.compile(
                 keras.optimizers.AdamW(1e-3), recipe.loss(of), jit_compile=False,
                 steps_per_execution=calls,
             )  # fmt: skip
-        ours, float32 = (
+        ours, float32, unfused = (
             lambda network=network: network.fit(x, y, batch_size=batch, shuffle=False, verbose=0)
-            for network in networks
+            for network in (*networks, own)
         )
         cases = np.arange(len(x)) % len(names["table"])
         step = paired(float32, ours, rounds)
+        normalization = {}
+        if normalizes(own):
+            with keras_own_normalization():
+                unfused()  # traced here
+            normalization["step: Keras' own normalisation / one operation"] = paired(
+                unfused, ours, rounds
+            )
         return {
             "epoch: feed / same arrays in memory": feed_against_memory(
                 networks[0], feed, batch, rounds, steps
@@ -148,6 +178,7 @@ def measured(lesson: str, rounds: int, steps: int) -> dict:
                 rounds,
             ),
             "step: float32 / this lesson": step,
+            **normalization,
             "step_ms": round(1000 * step["second_s"] / steps, 1),
             "arithmetic_ms": round(1000 * floor, 1),
         }

@@ -137,6 +137,22 @@ def test_no_benchmark_leaves_out_the_cell_that_chooses_the_precision():
         assert not [cell for cell in without if "runtime.precision(" in sources[cell]], lesson
 
 
+def test_keras_own_normalisation_is_what_is_timed_against():
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("scipy")
+    import training
+
+    layer = keras.layers.BatchNormalization
+    before = layer.call
+    with training.keras_own_normalization():
+        assert not hasattr(layer.call, "__wrapped__")
+        assert layer.call.__module__.startswith("keras.")
+    assert layer.call is before
+    inputs = keras.Input((4, 4, 3))
+    assert training.normalizes(keras.Model(inputs, layer()(inputs)))
+    assert not training.normalizes(keras.Model(inputs, keras.layers.ReLU()(inputs)))
+
+
 def test_the_clock_of_a_training_stands_while_the_network_is_scored(monkeypatch):
     import quality
 
