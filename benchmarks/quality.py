@@ -1,7 +1,8 @@
 """How soon a lesson's recipe reaches a stated quality, and how soon the tutorial's does.
 
     python benchmarks/quality.py [--factor 4] [LESSON ...]
-    python benchmarks/quality.py --profile cpu --data-dir FOLDER [--goal G] [--to-goal] LESSON ...
+    python benchmarks/quality.py --profile cpu --data-dir FOLDER [--goal G] [--to-goal]
+                                 [--trainings N] LESSON ...
 
 Each lesson is carried to its training and trained as it trains itself. Then a network is trained as
 the tutorial does it: its architecture and size, its optimizer and rate, float32, every file read
@@ -11,6 +12,8 @@ for all of its training, and is stopped then. With ``--to-goal`` each training e
 is reached, and the tutorial's gets `factor` times what the lesson needed for that: how soon, but
 not how well in the end, for data on which a whole training takes long. The tutorial's training may
 be broken off (Ctrl-C or SIGTERM to the process of one lesson): what it reached until then is kept.
+With ``--trainings`` both train several times, with the lesson's own seed and then with 1, 2, ...,
+and the median of the ratios counts: where a score swings, one training says little.
 
 The tutorials that begin with weights from ImageNet begin here with random ones.
 """
@@ -20,6 +23,7 @@ from __future__ import annotations
 import argparse
 import math
 import signal
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -520,6 +524,29 @@ def compared(contest: Contest, ours: dict, tutorial: dict, limit: float) -> dict
     return result
 
 
+def repeated(measure: Callable[..., dict], trainings: int) -> dict:
+    """Return what ``measure(SEED=...)`` finds with several seeds, and the median of its ratios.
+
+    A training of the lesson that never got there counts as a ratio of 0. Where the tutorial's never
+    did, its ratio is the least it can be, and so is the median then.
+    """
+    if trainings == 1:
+        return measure()
+    result: dict = {"own seed": measure()}
+    result |= {f"seed {seed}": measure(SEED=seed) for seed in range(1, trainings)}
+    found = [(name, row) for one in result.values() for name, row in one.items() if "ratio" in row]
+    if not found:
+        return result
+    ratios = sorted([row["ratio"] for _, row in found] + [0.0] * (trainings - len(found)))
+    name = max((name for name, _ in found), key=len)  # a bound, if one is
+    first, second = (statistics.median(row[s] for _, row in found) for s in ("first_s", "second_s"))
+    result[f"{name}, {trainings} trainings"] = {
+        "first_s": first, "second_s": second, "ratio": round(statistics.median(ratios), 2),
+        "ratio_min_max": [ratios[0], ratios[-1]], "rounds": trainings,
+    }  # fmt: skip
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", default=list(CONTESTS), metavar="LESSON")
@@ -527,6 +554,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=3)
     parser.add_argument("--goal", type=float, help="another goal than the twin's")
     parser.add_argument("--to-goal", action="store_true", help="end where the goal is reached")
+    parser.add_argument("--trainings", type=int, default=1, help="of each, with other seeds")
     parser.add_argument("--profile", default="sample")
     parser.add_argument("--data-dir", default="")
     chosen = parser.parse_args()
@@ -534,8 +562,11 @@ def main() -> None:
     file = "quality" if chosen.profile == "sample" else f"quality_{chosen.profile}"
     write_each(
         file, chosen.lessons,
-        lambda lesson: measured(
-            lesson, chosen.factor, chosen.every, chosen.goal, chosen.to_goal, **given
+        lambda lesson: repeated(
+            lambda **seed: measured(
+                lesson, chosen.factor, chosen.every, chosen.goal, chosen.to_goal, **given, **seed
+            ),
+            chosen.trainings,
         ),
     )  # fmt: skip
 

@@ -220,6 +220,37 @@ def test_a_goal_that_was_never_reached_gives_the_least_the_ratio_is():
     assert set(quality.compared(contest, never, late, 60.0)) == {"lesson", "tutorial"}
 
 
+def test_several_trainings_give_the_median_of_their_ratios():
+    import quality
+
+    def one(ratio, name="goal: tutorial / lesson"):
+        row = {"first_s": 10 * ratio, "second_s": 10.0, "ratio": ratio}
+        return {"lesson": {"best": 0.5}, "tutorial": {}} | ({name: row} if ratio else {})
+
+    def of(*results):
+        rest, seeds = iter(results), []
+
+        def measure(**seed):
+            seeds.append(seed)
+            return next(rest)
+
+        result = quality.repeated(measure, len(results))
+        assert seeds == [{}, *({"SEED": k} for k in range(1, len(results)))]
+        return result
+
+    assert of(one(2.0)) == one(2.0)
+    (name, row), *_ = [item for item in of(one(2.0), one(4.0), one(3.0)).items() if "/" in item[0]]
+    assert name == "goal: tutorial / lesson, 3 trainings"
+    assert (row["first_s"], row["ratio"], row["ratio_min_max"]) == (30.0, 3.0, [2.0, 4.0])
+    bound = of(
+        one(2.0), one(0), one(3.0, "goal: tutorial / lesson, which never got there: at least")
+    )
+    (name,) = [name for name in bound if "/" in name]
+    assert "at least" in name
+    assert bound[name]["ratio"] == 2.0 and bound[name]["ratio_min_max"][0] == 0
+    assert not [name for name in of(one(0), one(0)) if "/" in name]
+
+
 def test_a_further_case_costs_what_the_larger_run_took_longer():
     import growth
 
