@@ -80,12 +80,12 @@ def test_a_network_of_it_compiles_learns_and_is_kept_as_keras_own(ways, shape, t
     assert again.evaluate(x, x, verbose=0) == pytest.approx(losses["own"][-1], rel=1e-5)
 
 
-def operations(way, shape, **how) -> set[str]:
+def operations(way, shape, mask=None, **how) -> set[str]:
     """Return the names of the operations that a layer is made of."""
     keras.layers.BatchNormalization.call = way
     layer = keras.layers.BatchNormalization(**how)
     layer.build(shape)
-    traced = tf.function(lambda x: layer(x, training=True))
+    traced = tf.function(lambda x: layer(x, training=True, mask=mask))
     graph = traced.get_concrete_function(tf.TensorSpec(shape, layer.compute_dtype)).graph
     return {operation.type for operation in graph.get_operations()}
 
@@ -100,6 +100,8 @@ def operations(way, shape, **how) -> set[str]:
         ((4, 6, 5, 7), {"dtype": "float64"}),
         ((2, 5, 4, 3, 6), {"dtype": "mixed_bfloat16"}),  # slower
         ((4, 6, 5, 7), {"renorm": True}),
+        ((4, 6, 5, 7), {"synchronized": True}),
+        ((4, 6, 5, 7), {"mask": np.ones((4, 6, 5), bool)}),
     ],
 )
 def test_what_the_operation_does_not_do_is_left_to_keras(ways, shape, how):
