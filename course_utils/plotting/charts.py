@@ -106,11 +106,11 @@ def curves(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0.5, len(numbers[metric]) + 0.5)
     ax.set_title(f"{named[0].upper()}{named[1:]} over the epochs", fontsize=11)
-    _legend_below(ax)
+    legend_below(ax)
     return ax
 
 
-def _legend_below(ax: Axes) -> None:
+def legend_below(ax: Axes) -> None:
     """Put the legend under the name of the x axis, where it hides no line."""
     below = ScaledTranslation(0, -34 / 72, ax.figure.dpi_scale_trans)  # 34 points
     wide = ax.get_position().width * ax.figure.get_figwidth() > 3.2  # inches

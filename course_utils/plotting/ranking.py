@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
 from ..metrics import ranking
-from .charts import open_axes, series_style
+from .charts import legend_below, open_axes, series_style
 from .display import OKABE_ITO
 
 SQUARE = (4.6, 4.2)  # inches
@@ -118,7 +118,9 @@ def reliability(
         look = {"color": how["color"], "marker": how["marker"], "alpha": 0.8}
         ax.scatter(found.predicted, found.observed, s=sizes, **look, label=name)
     ax.set(xlabel="mean predicted probability", ylabel="share that has a tumour")
-    return _square(ax, title)
+    _square(ax, title)
+    legend_below(ax)
+    return ax
 
 
 def score_histogram(
