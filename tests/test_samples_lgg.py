@@ -16,7 +16,7 @@ from course_utils.errors import ParameterError
 from course_utils.samples import lgg, lgg_drawing
 
 pytest.importorskip("nilearn")
-pytest.importorskip("torchio")
+pytest.importorskip("SimpleITK")
 CASES = 104
 
 

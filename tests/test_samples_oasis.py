@@ -11,7 +11,7 @@ from course_utils import datasets, metrics, samples
 from course_utils.datasets import oasis
 from course_utils.errors import ParameterError
 
-pytest.importorskip("torchio")
+pytest.importorskip("SimpleITK")
 pytest.importorskip("nilearn")
 
 

@@ -1,15 +1,17 @@
 """Generated brains: one template, deformed per subject and imaged again, as SynthSeg does.
 
-The tissue maps of the MNI152 template (they come with nilearn) are deformed by torchio with an
-affine and an elastic transform drawn from a seed; an image is then made from the maps, a mean per
-tissue, a bias field and noise. Nobody's anatomy is in it but the template's average.
+The tissue maps of the MNI152 template (they come with nilearn) are deformed by SimpleITK with an
+affine and an elastic transform drawn from a seed, the same that torchio would apply; an image is
+then made from the maps, a mean per tissue, a bias field and noise. Nobody's anatomy is in it but
+the template's average.
 
 How to call it::
 
     person = brain.subject(7, spacing=2)     # labels, tissues, affine; axes (x, y, z), RAS
     t1 = brain.image(person.tissues, brain.T1, np.random.default_rng(7))    # (x, y, z), 0 to ~1.2
 
-nilearn and torchio are imported when a subject is made, not before.
+nilearn and SimpleITK are imported when a subject is made, not before; torchio, which brings
+PyTorch along, is not needed: its import takes as long as twenty subjects.
 
 Sources: Billot B et al., SynthSeg, Medical Image Analysis 86, 102789 (2023); Fonov V et al.,
 NeuroImage 47, S102 (2009) for the template.
@@ -34,6 +36,7 @@ T1 = (0.0, 0.22, 0.60, 0.86)
 T2 = (0.0, 0.95, 0.60, 0.42)
 FLAIR = (0.0, 0.14, 0.56, 0.47)
 FINEST, COARSEST = 1, 6  # mm
+LPS = np.array([-1.0, -1.0, 1.0])  # ITK's signs of x, y and z
 MARGIN = 14  # mm of background around the template, so that no deformed brain is cut off
 
 
@@ -81,7 +84,7 @@ def template(spacing: int = 2) -> tuple[np.ndarray, np.ndarray]:
             f"the spacing of a brain must be a whole number of mm from {FINEST} to {COARSEST}, "
             f"found {spacing!r}: pass one of them"
         )
-    _require("nilearn", "torchio")
+    _require("nilearn", "SimpleITK")
     from nilearn import datasets
 
     grey = datasets.load_mni152_gm_template(resolution=spacing)
@@ -195,8 +198,6 @@ def deform(
     maps: np.ndarray, affine: np.ndarray, rng: np.random.Generator, strength: float
 ) -> np.ndarray:
     """Move the maps by an affine and an elastic transform drawn from ``rng``."""
-    import torchio
-
     scales = 1 + strength * rng.uniform(-0.10, 0.10, 3)
     degrees = strength * rng.uniform(-8, 8, 3)
     shift = strength * rng.uniform(-4, 4, 3)
@@ -204,23 +205,104 @@ def deform(
     for axis in range(3):  # nothing moves at the faces of the volume
         edge = np.moveaxis(points, axis, 0)
         edge[[0, 1, -2, -1]] = 0
-    affinely = torchio.Affine(tuple(scales), tuple(degrees), tuple(shift))
-    elastically = torchio.ElasticDeformation(points, max_displacement=(7.0,) * 3)
-    return moved(moved(maps, affine, affinely), affine, elastically)
+    grid = grid_of(maps.shape[1:], affine)
+    maps = moved(maps, grid, affinely(grid, scales, degrees, shift))
+    return moved(maps, grid, elastically(grid, points))
 
 
-def moved(maps: np.ndarray, affine: np.ndarray, transform: Any) -> np.ndarray:
-    """Move maps as torchio does, working out only once where each voxel comes from.
+def grid_of(shape: Sequence[int], affine: np.ndarray) -> Any:
+    """Return an empty SimpleITK image that says where the voxels of a volume lie.
 
-    The same voxels: torchio asks the transform anew for every map, and a spline takes longer than
-    the interpolation.
+    Parameters
+    ----------
+    shape : sequence of 3 int
+    affine : ndarray, (4, 4)
+        Voxel indices to mm, RAS; its axes at right angles.
+
+    Returns
+    -------
+    SimpleITK.Image
+        In LPS, as ITK counts: x to the left, y to the back.
+
+    Examples
+    --------
+    >>> grid_of((4, 4, 4), np.diag([2.0, 2.0, 2.0, 1.0])).GetSpacing()
+    (2.0, 2.0, 2.0)
+    """
+    import SimpleITK as sitk
+
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    grid = sitk.Image([int(length) for length in shape], sitk.sitkUInt8)
+    grid.SetSpacing(spacing.tolist())
+    grid.SetOrigin((LPS * affine[:3, 3]).tolist())
+    grid.SetDirection((LPS[:, None] * affine[:3, :3] / spacing).ravel().tolist())
+    return grid
+
+
+def affinely(
+    grid: Any, scales: Sequence[float], degrees: Sequence[float], shift: Sequence[float]
+) -> Any:
+    """Return the transform of ``torchio.Affine``: scale and turn around the middle, then shift.
+
+    Parameters
+    ----------
+    grid : SimpleITK.Image
+        From `grid_of`.
+    scales : sequence of 3 float
+        Above 1 things get larger.
+    degrees, shift : sequence of 3 float
+        Around and along x, y and z (RAS), degrees and mm.
+
+    Returns
+    -------
+    SimpleITK.Transform
+        From places of the result to places of the source, as ITK resamples.
+    """
+    import SimpleITK as sitk
+
+    middle = grid.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in grid.GetSize()])
+    scaling, turning = sitk.ScaleTransform(3), sitk.Euler3DTransform()
+    scaling.SetScale(np.asarray(scales, float).tolist())
+    turning.SetRotation(*(LPS * np.radians(degrees)).tolist())
+    turning.SetTranslation((LPS * shift).tolist())
+    for part in (scaling, turning):
+        part.SetCenter(middle)
+    return sitk.CompositeTransform([scaling, turning]).GetInverse()
+
+
+def elastically(grid: Any, points: np.ndarray) -> Any:
+    """Return the transform of ``torchio.ElasticDeformation``: a cubic B-spline.
+
+    Parameters
+    ----------
+    grid : SimpleITK.Image
+        From `grid_of`.
+    points : ndarray, (x, y, z, 3)
+        Where each control point moves to, mm, LPS.
+
+    Returns
+    -------
+    SimpleITK.Transform
+        From places of the result to places of the source.
+    """
+    import SimpleITK as sitk
+
+    spline = sitk.BSplineTransformInitializer(grid, [length - 3 for length in points.shape[:3]])
+    spline.SetParameters(points.ravel(order="F").tolist())
+    return spline
+
+
+def moved(maps: np.ndarray, grid: Any, transform: Any) -> np.ndarray:
+    """Move maps by a transform, working out only once where each voxel comes from.
+
+    A spline takes longer to ask than voxels take to interpolate.
 
     Parameters
     ----------
     maps : ndarray of float32, (map, x, y, z)
-    affine : ndarray, (4, 4)
-        Voxel indices to mm.
-    transform : torchio.Affine or torchio.ElasticDeformation
+    grid : SimpleITK.Image
+        From `grid_of`.
+    transform : SimpleITK.Transform
 
     Returns
     -------
@@ -228,15 +310,7 @@ def moved(maps: np.ndarray, affine: np.ndarray, transform: Any) -> np.ndarray:
         Beyond its voxels the least value of each map.
     """
     import SimpleITK as sitk
-    import torch
-    import torchio
 
-    first = torchio.ScalarImage(tensor=torch.from_numpy(maps[:1].copy()), affine=affine)
-    grid = first.as_sitk()
-    if isinstance(transform, torchio.Affine):
-        transform = transform.get_affine_transform(first)
-    else:
-        transform = transform.get_bspline_transform(grid)
     where = (grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection())
     field = sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, *where)
     field = sitk.DisplacementFieldTransform(field)

@@ -140,10 +140,9 @@ def scan(seed: int, name: int) -> Scan:
 def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the tissue maps of a scan, and where each voxel lay in the template, mm.
 
-    Only the places are moved by torchio; the tissues are looked up there, so they are interpolated
+    Only the places are moved by SimpleITK; the tissues are looked up there, so they are interpolated
     once however many transforms there are.
     """
-    import torchio
     from scipy.ndimage import map_coordinates
 
     maps, affine = brain.template(SPACING)
@@ -152,8 +151,9 @@ def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     person = np.random.default_rng([seed, SECOND.get(name, name), 0])
     place = brain.deform(place, affine, person, 0.8)
     pose = np.random.default_rng([seed, name, 1])
-    turn = torchio.Affine((1, 1, 1), tuple(pose.uniform(-3, 3, 3)), tuple(pose.uniform(-2, 2, 3)))
-    place = brain.moved(place, affine, turn)
+    grid = brain.grid_of(maps.shape[1:], affine)
+    turn = brain.affinely(grid, (1, 1, 1), pose.uniform(-3, 3, 3), pose.uniform(-2, 2, 3))
+    place = brain.moved(place, grid, turn)
     voxel = (place - corner) / SPACING
     tissues = np.stack([map_coordinates(one, voxel, order=1) for one in maps])
     inside = np.zeros(tissues.shape[1:], bool)  # at the faces of the volume places are made up
