@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from . import startup  # noqa: F401  isort: skip
+
 import nbformat
 from filelock import FileLock
 
@@ -66,6 +68,7 @@ def _run_papermill(job: Job, outcome: Outcome, watch: Watch, say: Callable[..., 
         papermill.execute_notebook(
             job.source, job.target, job.parameters, kernel_name=KERNEL, language="python",
             progress_bar=False, on_cell_start=starts,
+            shutdown_kernel="immediate",  # all is written: TensorFlow takes seconds to say goodbye
         )  # fmt: skip
         outcome.status, outcome.failing_cell = "done", ""
     except papermill.PapermillExecutionError as error:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,21 @@ def read(k):
     }
 
 
-def test_packed_arrays_are_what_was_read(tmp_path):
-    packed = generators.pack(range(7), read, tmp_path / "c", workers=3, progress=False)
+@pytest.mark.parametrize("quick", [0.0, np.inf], ids=["in threads", "in one thread"])
+def test_packed_arrays_are_what_was_read(tmp_path, monkeypatch, quick):
+    monkeypatch.setattr(packed, "QUICK", quick)
+    readers = set()
+
+    def noted(k):
+        readers.add(threading.current_thread())
+        return read(k)
+
+    found = generators.pack(range(7), noted, tmp_path / "c", workers=3, progress=False)
+    assert (readers == {threading.current_thread()}) == (quick > 0)
     for k in range(7):
         for name, array in read(k).items():
-            assert packed[name][k].dtype == array.dtype
-            assert np.array_equal(packed[name][k], array)
+            assert found[name][k].dtype == array.dtype
+            assert np.array_equal(found[name][k], array)
 
 
 def test_packing_again_reads_nothing(tmp_path):

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import typer
 
+from .. import startup  # noqa: F401  isort: skip
+
 from ..errors import CourseError, DataError, LessonFailed, Stopped
 from . import data, notebooks, runs
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from ..errors import DataError
 from .files import decoding, none_in, open_image, subfolder
@@ -59,7 +60,7 @@ def _row(place: Path, path: Path, files: dict[str, Path]) -> dict:
             f"expected the mask {path.stem}_mask.tif beside {path}, found none: "
             "fetch it again, or remove the slice"
         )
-    _check_size(path)
+    _open_slice(path)
     pixels = int(np.count_nonzero(_mask_array(mask)))
     return {
         "case": path.stem,
@@ -75,13 +76,15 @@ def _row(place: Path, path: Path, files: dict[str, Path]) -> dict:
     }
 
 
-def _check_size(path: Path) -> None:
+def _open_slice(path: Path | str) -> Image.Image:
+    """Open a slice, its pixels not read yet, and check its size and channels."""
     image = open_image(path)
     if image.size != SHAPE[::-1] or image.mode != "RGB":
         raise DataError(
             f"expected a slice of {SHAPE[0]} x {SHAPE[1]} pixels with 3 channels of 8 bits, found "
             f"{image.size[1]} x {image.size[0]}, mode {image.mode!r}, in {path}: fetch it again"
         )
+    return image
 
 
 def _mask_array(path: Path | str) -> np.ndarray:
@@ -98,10 +101,11 @@ def _mask_array(path: Path | str) -> np.ndarray:
         )
     with decoding(path):
         array = np.asarray(image.convert("L"))
-    strange = np.setdiff1d(np.unique(array), [0, 255])
+    strange = array[(array != 0) & (array != 255)]
     if strange.size:
         raise DataError(
-            f"expected a mask of 0 and 255, found the value {strange[0]} in {path}: fetch it again"
+            f"expected a mask of 0 and 255, found the value {strange.min()} in {path}: fetch it "
+            "again"
         )
     return array
 
@@ -120,9 +124,9 @@ def read_slice(row: pd.Series) -> dict[str, np.ndarray]:
     DataError
         A file is missing, damaged or of another size; the line names it.
     """
-    _check_size(Path(row["image"]))
+    opened = _open_slice(row["image"])
     with decoding(row["image"]):
-        image = np.asarray(open_image(row["image"]))
+        image = np.asarray(opened)
     return {"image": image, "mask": (_mask_array(row["mask"]) > 0).astype(np.uint8)[..., None]}
 
 

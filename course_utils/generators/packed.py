@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 from ..errors import DataError
 
 INDEX = "index.json"
+QUICK = 0.003  # seconds: a case that is read sooner is read by one thread
 
 
 def fingerprint(files: Iterable[str | os.PathLike], version: Hashable = 1) -> str:
@@ -59,7 +61,8 @@ def pack(
         Named after a `fingerprint`, so that other data or settings make another folder. It is
         written beside its place and moved there whole.
     workers : int
-        Threads that read; the memory in use is that of a few cases, however many there are.
+        Threads that read; the memory in use is that of a few cases, however many there are. One is
+        enough where the second case takes less than ``QUICK``: several would wait for each other.
     progress : bool
         Show a bar while reading.
 
@@ -104,7 +107,7 @@ def _append_cases(cases, read, building: Path, workers: int, progress: bool) -> 
     files: dict[str, BinaryIO] = {}
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        done = _ordered_map(pool, read, cases, ahead=2 * workers)
+        done = _read_in_order(pool, read, cases, ahead=2 * workers)
         for arrays in tqdm(done, "prepare", len(cases), unit="case", disable=not progress):
             entry = {}
             for name, array in arrays.items():
@@ -120,7 +123,25 @@ def _append_cases(cases, read, building: Path, workers: int, progress: bool) -> 
     return entries
 
 
-def _ordered_map(pool: ThreadPoolExecutor, function: Callable, items: Sequence, ahead: int):
+def _read_in_order(
+    pool: ThreadPoolExecutor, read: Callable, cases: Sequence, ahead: int
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Yield what is read of each case, in order, by the threads of a pool if that is worth it.
+
+    The first case may have to import something, so the second one is timed.
+    """
+    quick, rest = True, cases[2:]
+    for case in cases[:2]:
+        began = time.perf_counter()
+        arrays = read(case)
+        quick = time.perf_counter() - began < QUICK
+        yield arrays
+    yield from map(read, rest) if quick else _ordered_map(pool, read, rest, ahead)
+
+
+def _ordered_map(
+    pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
+) -> Iterator:
     """Yield ``function(item)`` in order, with at most ``ahead`` results waiting in memory."""
     items = iter(items)
     waiting = [pool.submit(function, item) for _, item in zip(range(ahead), items)]

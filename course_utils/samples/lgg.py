@@ -153,9 +153,9 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     people = plan(seed, cases)
     root = Path(folder) / ROOT
     root.mkdir()
-    # Processes of their own: patients are drawn side by side, and the memory that nilearn takes goes
-    # back when they end, instead of staying with the lesson. The first reads the template, so that
-    # the other needs no nilearn.
+    # Processes of their own: patients are drawn side by side, and the memory that nilearn takes
+    # goes back when they end, instead of staying with the lesson. The first reads the template, so
+    # that the other needs no nilearn.
     with _processes(WORKERS) as pool:
         reading = pool.submit(brain.template, lgg_drawing.SPACING)
         pool.submit(_get_ready)

@@ -140,8 +140,8 @@ def scan(seed: int, name: int) -> Scan:
 def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the tissue maps of a scan, and where each voxel lay in the template, mm.
 
-    Only the places are moved by SimpleITK; the tissues are looked up there, so they are interpolated
-    once however many transforms there are.
+    Only the places are moved; the tissues are looked up there, so they are interpolated once
+    however many transforms there are.
     """
     from scipy.ndimage import map_coordinates
 
