@@ -148,5 +148,6 @@ def test_sharpened_fractions_are_cubes_by_their_sum():
     tissues = np.moveaxis(tissues, -1, 0)[:3].copy()
     tissues[0, 0] = 1e-14  # its cube is no normal number
     outside = np.clip(1 - tissues.sum(0), 0, 1)
-    plain = tissues**3 / np.maximum(outside**3 + (tissues**3).sum(0), 1e-6)
+    cubes, cube = (part * part * part for part in (tissues, outside))
+    plain = cubes / np.maximum(cube + cubes.sum(0), 1e-6)
     np.testing.assert_allclose(lgg_drawing.sharpened(tissues), plain, rtol=0, atol=1e-20)

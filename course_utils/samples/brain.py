@@ -29,7 +29,7 @@ import numpy as np
 
 from ..errors import DataError, ParameterError
 
-VERSION = 1  # of the drawing: twins that use it add it to their own version
+VERSION = 2  # of the drawing: twins that use it add it to their own version
 LABELS = {0: "background", 1: "CSF", 2: "grey matter", 3: "white matter"}
 # Signal of background, CSF, grey and white matter in the contrasts that the twins use.
 T1 = (0.0, 0.22, 0.60, 0.86)
@@ -206,8 +206,7 @@ def deform(
         edge = np.moveaxis(points, axis, 0)
         edge[[0, 1, -2, -1]] = 0
     grid = grid_of(maps.shape[1:], affine)
-    maps = moved(maps, grid, affinely(grid, scales, degrees, shift))
-    return moved(maps, grid, elastically(grid, points))
+    return moved(maps, grid, affinely(grid, scales, degrees, shift), elastically(grid, points))
 
 
 def grid_of(shape: Sequence[int], affine: np.ndarray) -> Any:
@@ -292,34 +291,34 @@ def elastically(grid: Any, points: np.ndarray) -> Any:
     return spline
 
 
-def moved(maps: np.ndarray, grid: Any, transform: Any) -> np.ndarray:
-    """Move maps by a transform, working out only once where each voxel comes from.
-
-    A spline takes longer to ask than voxels take to interpolate.
+def moved(maps: np.ndarray, grid: Any, *transforms: Any) -> np.ndarray:
+    """Move maps by transforms, one after another, and interpolate them once.
 
     Parameters
     ----------
     maps : ndarray of float32, (map, x, y, z)
     grid : SimpleITK.Image
         From `grid_of`.
-    transform : SimpleITK.Transform
+    *transforms : SimpleITK.Transform
+        From places of the result to places of the source; the first moves the maps first.
 
     Returns
     -------
     ndarray of float32, (map, x, y, z)
-        Beyond its voxels the least value of each map.
+        0 beyond the voxels of ``maps``.
     """
     import SimpleITK as sitk
 
     where = (grid.GetSize(), grid.GetOrigin(), grid.GetSpacing(), grid.GetDirection())
+    transform = sitk.CompositeTransform(list(transforms))  # ITK asks the last one first
+    # Worked out once for all maps: a spline takes longer to ask than voxels to interpolate.
     field = sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, *where)
     field = sitk.DisplacementFieldTransform(field)
     results = np.empty(maps.shape, np.float32)
     for result, values in zip(results, maps):
-        image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
-        image.CopyInformation(grid)
-        how = (sitk.sitkLinear, float(values.min()), sitk.sitkFloat32)
-        result[:] = sitk.GetArrayFromImage(sitk.Resample(image, grid, field, *how)).T
+        source = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+        source.CopyInformation(grid)
+        result[:] = sitk.GetArrayFromImage(sitk.Resample(source, grid, field)).T
     return results
 
 
