@@ -7,7 +7,6 @@ imported it already; nothing here imports one first.
 from __future__ import annotations
 
 import ctypes
-import functools
 import gc
 import importlib.metadata
 import json
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from . import normalization
+from . import backend, normalization
 from .errors import DataError, ParameterError
 from .paths import atomic_write, lesson_output, without_home
 from .training import STATIC, out_of_memory, progress, resumable, warm_cosine
@@ -172,10 +171,8 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
     """Check the parameters, seed every generator, make the folder, and say where this runs.
 
     Python's, numpy's and the generators of the frameworks that the lesson has imported are seeded
-    with ``SEED``. It caps no thread and moves no data. On a GPU it lets TensorFlow take memory as
-    it needs it. It keeps TensorFlow's input pipelines from tuning themselves, which can make the
-    end of an epoch wait for seconds, and from handing freed memory back at every step; on a CPU it
-    lets Keras normalise batches by one operation (`normalization.fuse`).
+    with ``SEED``. It moves no data. TensorFlow is told how to use threads and memory
+    (`backend.prepare`) and, on a CPU, normalises batches by one operation (`normalization.fuse`).
 
     Parameters
     ----------
@@ -196,10 +193,8 @@ def start(name: str, parameters: Mapping[str, Any]) -> Lesson:
     """
     parameters = dict(parameters)
     _check(parameters)
+    backend.prepare()  # threads first: seeding may make a variable, and then they are set
     _seed_all(parameters["SEED"])
-    _grow_gpu_memory()
-    _end_epochs_at_once()
-    _keep_freed_memory()
     normalization.fuse()
     lesson = Lesson(name, parameters, lesson_output(name, parameters.get("OUTPUT_DIR", "")))
     print(f"{device()} | {_short_versions()} | {_how_to_change()}")
@@ -227,70 +222,6 @@ def _seed_all(seed: int) -> None:
         sys.modules["keras"].utils.set_random_seed(seed)
 
 
-def _backend() -> str:
-    """Return the framework that computes in this process, or ``""`` if none was imported."""
-    if "keras" in sys.modules:
-        return sys.modules["keras"].backend.backend()
-    return next((name for name in ("torch", "tensorflow") if name in sys.modules), "")
-
-
-def _grow_gpu_memory() -> None:
-    if _backend() == "tensorflow":
-        config = sys.modules["tensorflow"].config
-        for gpu in config.list_physical_devices("GPU"):
-            try:
-                config.experimental.set_memory_growth(gpu, True)
-            except RuntimeError:  # the GPU is in use already: its memory cannot be changed any more
-                return
-
-
-def _end_epochs_at_once() -> None:
-    """Let an iterator of ``tf.data`` end without waiting for the thread that tunes the pipeline.
-
-    That thread sleeps 10, 20, 40 ... ms. The end of an iterator is to wake it, but the thread looks
-    for the sign before it is set (``CancellationManager::StartCancel`` calls its callbacks first)
-    and sleeps on, so that an epoch of 3 s often ends after 5. The pipelines of the lessons have
-    nothing to tune: one thread reads ahead.
-    """
-    if _backend() != "tensorflow":
-        return
-    data = sys.modules["tensorflow"].data
-    begin = data.Dataset.__iter__
-    if getattr(begin, "untuned", False):
-        return
-
-    @functools.wraps(begin)
-    def untuned(dataset):
-        options = data.Options()
-        options.autotune.enabled = False
-        return begin(dataset.with_options(options))
-
-    untuned.untuned = True
-    data.Dataset.__iter__ = untuned
-
-
-def _keep_freed_memory() -> None:
-    """Let TensorFlow use memory again that it has freed, instead of asking the system each time.
-
-    Its first data set from a generator, which is how Keras reads a feed, sets glibc's
-    ``M_TRIM_THRESHOLD`` to 128 kB for the whole process. That ends glibc's own adjustment too: from
-    then on an array larger than this is mapped anew each time, and its pages are filled with zeros.
-    So this data set is made here, and both limits are then set as high as glibc would let them grow
-    by itself (mallopt(3)).
-    """
-    if _backend() != "tensorflow" or not sys.platform.startswith("linux"):
-        return
-    tensorflow = sys.modules["tensorflow"]
-    number = tensorflow.TensorSpec((), "int32")
-    for _ in tensorflow.data.Dataset.from_generator(lambda: [0], output_signature=number):
-        pass
-    trim_threshold, mmap_threshold = -1, -3  # their names in malloc.h
-    with suppress(OSError, AttributeError):  # another C library
-        glibc = ctypes.CDLL(None)
-        glibc.mallopt(mmap_threshold, 32 * 2**20)
-        glibc.mallopt(trim_threshold, 64 * 2**20)
-
-
 @dataclass(frozen=True)
 class Gpu:
     """A GPU as its framework describes it; ``capability`` is NVIDIA's, (0, 0) where unknown."""
@@ -301,7 +232,7 @@ class Gpu:
 
 def _gpu() -> Gpu | None:
     """Return the first GPU that the lesson's framework sees."""
-    find = {"tensorflow": _tensorflow_gpu, "torch": _torch_gpu, "jax": _jax_gpu}.get(_backend())
+    find = {"tensorflow": _tensorflow_gpu, "torch": _torch_gpu, "jax": _jax_gpu}.get(backend.name())
     return find() if find else None
 
 
@@ -429,11 +360,11 @@ def steps_at_once(steps: int) -> int:
     Examples
     --------
     >>> from unittest import mock
-    >>> with mock.patch("course_utils.runtime._backend", lambda: "tensorflow"):
+    >>> with mock.patch("course_utils.backend.name", lambda: "tensorflow"):
     ...     [steps_at_once(steps) for steps in (40, 30, 19, 2)]
     [8, 6, 1, 2]
     """
-    most = 8 if _backend() == "tensorflow" else 1
+    most = 8 if backend.name() == "tensorflow" else 1
     return max(calls for calls in range(1, most + 1) if steps % calls == 0)
 
 

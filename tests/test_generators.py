@@ -183,6 +183,24 @@ def test_an_affine_map_is_that_of_scikit_image(nearest, most):
     assert np.mean(off > most + 0.5) < 0.01  # OpenCV rounds places to 1/32 of a pixel
 
 
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [
+        ({}, (20, 38)),
+        ({"degrees": 90}, (28, 30)),  # from the right of the middle to below it
+        ({"scale": 1.5}, (20, 42)),
+        ({"mirror": True}, (20, 22)),
+        ({"shift": (3, -5)}, (15, 41)),
+        ({"degrees": 90, "mirror": True, "scale": 0.5, "shift": (2, 1)}, (25, 32)),
+    ],
+)
+def test_a_picture_is_turned_enlarged_mirrored_and_shifted_around_its_middle(how, place):
+    image = np.zeros((41, 61), np.uint8)
+    image[18:23, 36:41] = 255
+    moved = generators.affine(image, generators.around_middle(image.shape, **how))
+    assert np.allclose(ndimage.center_of_mass(moved), place, atol=0.1)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_three_channels_are_moved_as_one_alone_is(dtype):
     image = np.random.default_rng(0).integers(0, 256, (50, 64, 3)).astype(dtype)[:, ::-1]

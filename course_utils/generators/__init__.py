@@ -5,7 +5,18 @@ Cases are read once (`pack`), kept in flat files and memory-mapped from then on.
 the same whichever worker draws it, whenever, and after an interruption.
 """
 
-from .crops import Augment, affine, crops, cut, flip_and_turn, look_up, normalise, vary_intensity
+from .crops import (
+    Augment,
+    affine,
+    around_middle,
+    crops,
+    cut,
+    flip_and_turn,
+    look_up,
+    mirror,
+    normalise,
+    vary_intensity,
+)
 from .feed import aligned, endless
 from .packed import fingerprint, pack
 from .volumes import prepare, prepare_corners, rotate_slices, turn, volumes
@@ -14,12 +25,14 @@ __all__ = [
     "Augment",
     "affine",
     "aligned",
+    "around_middle",
     "crops",
     "cut",
     "endless",
     "fingerprint",
     "flip_and_turn",
     "look_up",
+    "mirror",
     "normalise",
     "pack",
     "prepare",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -116,6 +117,8 @@ def affine(image: np.ndarray, matrix: np.ndarray, nearest: bool = False) -> np.n
     [[20, 30, 0]]
     """
     cv2 = _opencv()
+    if nearest and not image.any():  # a mask of nothing
+        return np.zeros_like(image)
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     colour = image.ndim == 3 and image.shape[2] == 3 and not nearest
     source = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA) if colour else image
@@ -124,6 +127,46 @@ def affine(image: np.ndarray, matrix: np.ndarray, nearest: bool = False) -> np.n
         flags=how | cv2.WARP_INVERSE_MAP,
     )  # fmt: skip
     return cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB) if colour else moved.reshape(image.shape)
+
+
+def around_middle(
+    shape: Sequence[int],
+    degrees: float = 0.0,
+    scale: float = 1.0,
+    shift: Sequence[float] = (0.0, 0.0),
+    mirror: bool = False,
+) -> np.ndarray:
+    """Return the matrix for `affine` that turns and scales a picture around its middle, and more.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (y, x) or (y, x, channel) of the picture.
+    degrees : float
+        How far the picture turns first, clockwise.
+    scale : float
+        Above 1 things get larger.
+    shift : sequence of 2 float
+        How far it moves to the right and down at last, pixels.
+    mirror : bool
+        Exchange left and right, after turning and before moving.
+
+    Returns
+    -------
+    ndarray, (2, 3)
+
+    Examples
+    --------
+    >>> around_middle((3, 3), scale=2, shift=(1, 0)).tolist()
+    [[0.5, 0.0, 0.0], [-0.0, 0.5, 0.5]]
+    """
+    # Numbers, not arrays: numpy takes longer to set up a dozen tiny ones than OpenCV to draw.
+    angle, across = math.radians(degrees), -1.0 if mirror else 1.0
+    cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
+    y, x = ((length - 1) / 2 for length in shape[:2])
+    rows = (across * cos, sin), (-across * sin, cos)
+    right, down = x + shift[0], y + shift[1]
+    return np.array([[a, b, at - a * right - b * down] for (a, b), at in zip(rows, (x, y))])
 
 
 def look_up(
@@ -180,6 +223,17 @@ def flip_and_turn(
     """Apply one of the eight symmetries of the square to both, uint8 or float32 (y, x, channel)."""
     symmetry = int(rng.integers(8))
     return _symmetric(image, symmetry), _symmetric(target, symmetry)
+
+
+def mirror(array: np.ndarray) -> np.ndarray:
+    """Exchange left and right of an image or a mask, uint8 or float32, (y, x) or (y, x, channel).
+
+    Examples
+    --------
+    >>> mirror(np.array([[1, 2, 3]], np.uint8)).tolist()
+    [[3, 2, 1]]
+    """
+    return _symmetric(array, 4)
 
 
 def _symmetric(array: np.ndarray, symmetry: int) -> np.ndarray:
