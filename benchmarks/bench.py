@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 NAMES = (
     "ct_prepare", "skin_decode", "brain_prepare", "nuclei_feed", "quicknat_step", "startup",
-    "training", "growth", "costs", "quality",
+    "threads", "training", "growth", "costs", "quality",
 )  # fmt: skip
 
 
@@ -63,10 +63,14 @@ def table(results: Path = RESULTS) -> str:
             low, high = row["ratio_min_max"]
             lines.append(
                 f"| {name} | {row['first_s']:g} | {row['second_s']:g} | **{row['ratio']:g}** "
-                f"| {low:g} to {high:g} | {row['rounds']} |"
+                f"| {low:g} to {high:g} | {row['rounds']}{_in(row.get('processes', 1))} |"
             )
         lines += _counted(numbers_of(result))
     return "\n".join(lines) + "\n"
+
+
+def _in(processes: int) -> str:
+    return f" in {processes} processes" if processes > 1 else ""
 
 
 def _counted(rows: list[tuple[str, dict]]) -> list[str]:

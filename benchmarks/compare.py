@@ -7,6 +7,7 @@ and the median of the ratios is the result.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -146,20 +147,65 @@ def write(name: str, result: dict, part: bool = False) -> None:
     print(text)
 
 
-def write_each(name: str, chosen: Sequence[str], measure: Callable) -> None:
+def write_each(name: str, chosen: Sequence[str], measure: Callable, processes: int = 1) -> None:
     """Measure lesson after lesson and write each at once: what is done stays when it is stopped.
 
     Lessons that are not among the chosen keep their results, see `write`. Several are measured by
     this script called again for each, in a process of its own: TensorFlow and a PyTorch built for a
     GPU do not get on in one, it can crash.
+
+    ``processes``: measure each lesson so many times, in a new process each time, and write what is
+    `merged`. The script must know an option ``--processes``.
     """
-    if len(chosen) == 1:
+    if len(chosen) == 1 and processes == 1:
         lesson = lessons.get(chosen[0]).id
         write(name, {lesson: measure(lesson)}, part=True)
         return
     options = [given for given in sys.argv[1:] if given not in chosen]
+    options += ["--processes", "1"] * (processes > 1)
+    file = RESULTS / f"{name}.json"
     for one in chosen:
-        subprocess.run([sys.executable, sys.argv[0], one, *options], check=True)
+        lesson, found = lessons.get(one).id, []
+        for _ in range(processes):
+            subprocess.run([sys.executable, sys.argv[0], one, *options], check=True)
+            whole = json.loads(file.read_text())
+            found.append(whole[lesson])
+        if processes > 1:
+            file.write_text(json.dumps(whole | {lesson: merged(found)}, indent=1) + "\n")
+
+
+def merged(results: Sequence[Any]) -> Any:
+    """Return the medians of what several processes found; the range is that of their medians.
+
+    Examples
+    --------
+    >>> row = {"first_s": 2.0, "second_s": 1.0, "ratio": 2.0, "ratio_min_max": [1, 9], "rounds": 5}
+    >>> merged([row, row | {"ratio": 3.0}, row | {"ratio": 4.0}])["ratio_min_max"]
+    [2.0, 4.0]
+    """
+    first = results[0]
+    if not isinstance(first, dict):
+        return statistics.median(results)
+    if "ratio" not in first:
+        return {name: merged([result[name] for result in results]) for name in first}
+    columns = {name: [result[name] for result in results] for name in first}
+    middle = {name: statistics.median(columns[name]) for name in ("first_s", "second_s", "ratio")}
+    ratios = columns["ratio"]
+    return middle | {
+        "ratio_min_max": [min(ratios), max(ratios)],
+        "rounds": sum(columns["rounds"]),
+        "processes": len(results),
+    }
+
+
+def leave() -> None:
+    """End this process at once, with what it has printed.
+
+    TensorFlow can wait for ever at the end for a batch that a broken-off training has asked for.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _shared(versions: dict, others: dict) -> dict:

@@ -1,6 +1,6 @@
 """What training costs in the five Keras lessons: the feed, and a step.
 
-    python benchmarks/training.py [--rounds 5] [--steps 32] [LESSON ...]
+    python benchmarks/training.py [--rounds 5] [--steps 32] [--processes 3] [LESSON ...]
 
 Each lesson is carried to its training on its own sample; then, timed in turn:
 
@@ -11,6 +11,9 @@ Each lesson is carried to its training on its own sample; then, timed in turn:
 - a step of the lesson's network in the lesson's precision against the same network in float32, with
   the time that its multiplications alone would take (`arithmetic`) beside it; and, where it
   normalises batches, against Keras' own layer (`normalization`).
+
+One process gives much the same ratio every time, and another process another one: each lesson is
+measured in several, and the median of their medians counts.
 """
 
 from __future__ import annotations
@@ -189,10 +192,11 @@ def main() -> None:
     parser.add_argument("lessons", nargs="*", default=list(RECIPES), metavar="LESSON")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--processes", type=int, default=3)
     chosen = parser.parse_args()
     write_each(
         "training", chosen.lessons,
-        lambda lesson: measured(lesson, chosen.rounds, chosen.steps),
+        lambda lesson: measured(lesson, chosen.rounds, chosen.steps), chosen.processes,
     )  # fmt: skip
 
 

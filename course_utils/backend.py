@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["name", "prepare"]
+__all__ = ["name", "prepare", "processors"]
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -49,7 +49,7 @@ def _side_by_side() -> None:
     one operation, a step of 20 ms changes threads a thousand times.
     """
     config = sys.modules["tensorflow"].config
-    if _processors() > 2 or any(os.environ.get(one) for one in THREADS):
+    if processors() > 2 or any(os.environ.get(one) for one in THREADS):
         return
     if config.list_physical_devices("GPU"):
         return
@@ -57,7 +57,7 @@ def _side_by_side() -> None:
         config.threading.set_intra_op_parallelism_threads(1)
 
 
-def _processors() -> int:
+def processors() -> int:
     """Return how many processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))

@@ -111,6 +111,33 @@ def test_lessons_are_written_one_by_one_each_from_a_process_of_its_own(
     assert json.loads(file.read_text())[known[0]] == {"new": known[0]}
 
 
+def test_a_lesson_measured_in_several_processes_has_the_median_of_theirs(tmp_path, monkeypatch):
+    import compare
+
+    monkeypatch.setattr(compare, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["some.py", "--rounds", "3", "--processes", "3"])
+    lesson, ratios = next(iter(lessons.table())), iter([1.2, 1.0, 1.1])
+    commands = []
+
+    def measure(lesson):
+        row = {"first_s": 2.0, "second_s": 2.0, "ratio_min_max": [0.5, 9], "rounds": 3}
+        return {"epoch": row | {"ratio": next(ratios)}, "step_ms": 7}
+
+    def called_again(command, check):
+        commands.append(command[1:])
+        compare.write_each("some", command[2:3], measure, processes=1)
+
+    monkeypatch.setattr(compare.subprocess, "run", called_again)
+    compare.write_each("some", [lesson], measure, processes=3)
+    words = ["some.py", lesson, "--rounds", "3", "--processes", "3", "--processes", "1"]
+    assert commands == [words] * 3
+    found = json.loads((tmp_path / "some.json").read_text())
+    assert found[lesson]["step_ms"] == 7 and "machine" in found
+    row = found[lesson]["epoch"]
+    assert (row["ratio"], row["ratio_min_max"]) == (1.1, [1.0, 1.2])
+    assert (row["rounds"], row["processes"]) == (9, 3)
+
+
 def test_the_cells_that_a_benchmark_names_are_in_the_notebook():
     pytest.importorskip("scipy")
     import quality
