@@ -17,7 +17,7 @@ from course_utils import lessons
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FRAMEWORKS = ("tensorflow", "keras", "torch", "monai", "torchio", "jax", "SimpleITK")
+FRAMEWORKS = ("tensorflow", "keras", "torch", "monai", "torchio", "jax")
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
@@ -91,7 +91,7 @@ def test_binder_repeats_the_ranges_of_pyproject_with_cpu_builds():
     assert held["tensorflow-cpu"] == wanted["tensorflow"]
     assert held["pytorch-cpu"] == wanted["torch"]
     assert "torch" not in held and "tensorflow" not in held, "Binder must not pull CUDA packages"
-    for name in ("keras", "monai", "torchio", "nilearn", "simpleitk", "jupyterlab"):
+    for name in ("keras", "monai", "torchio", "nilearn", "jupyterlab"):
         assert held[name] == wanted[name]
     install = (ROOT / "binder" / "postBuild").read_text()
     assert re.search(r"pip install .*-e \.$", install, re.M)

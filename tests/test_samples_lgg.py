@@ -16,7 +16,6 @@ from course_utils.errors import ParameterError
 from course_utils.samples import lgg, lgg_drawing
 
 pytest.importorskip("nilearn")
-pytest.importorskip("SimpleITK")
 CASES = 104
 
 

@@ -11,7 +11,6 @@ from course_utils import datasets, metrics, samples
 from course_utils.datasets import oasis
 from course_utils.errors import ParameterError
 
-pytest.importorskip("SimpleITK")
 pytest.importorskip("nilearn")
 
 

@@ -191,7 +191,9 @@ def _compute_in_one_thread() -> None:
 
 def _get_ready() -> None:
     """Import what drawing a patient needs, while the template is read."""
-    import SimpleITK  # noqa: F401
+    import scipy.interpolate
+    import scipy.ndimage
+    import scipy.spatial.transform  # noqa: F401
 
 
 def _write_patient(root: Path, person: Patient, seed: tuple[int, ...], template: tuple) -> None:

@@ -143,23 +143,20 @@ def _posed(seed: int, name: int) -> tuple[np.ndarray, np.ndarray]:
     Only the places are moved; the tissues are looked up there, so they are interpolated once
     however many transforms there are.
     """
-    from scipy.ndimage import map_coordinates
-
     maps, affine = brain.template(SPACING)
-    corner = affine[:3, 3].reshape(3, 1, 1, 1)
-    place = (SPACING * np.indices(maps.shape[1:]) + corner).astype(np.float32)
-    person = np.random.default_rng([seed, SECOND.get(name, name), 0])
-    place = brain.deform(place, affine, person, 0.8)
+    shape = maps.shape[1:]
+    anatomy = np.random.default_rng([seed, SECOND.get(name, name), 0])
+    person = brain.person(shape, SPACING, anatomy, 0.8)
     pose = np.random.default_rng([seed, name, 1])
-    grid = brain.grid_of(maps.shape[1:], affine)
-    turn = brain.affinely(grid, (1, 1, 1), pose.uniform(-3, 3, 3), pose.uniform(-2, 2, 3))
-    place = brain.moved(place, grid, turn)
-    voxel = (place - corner) / SPACING
-    tissues = np.stack([map_coordinates(one, voxel, order=1) for one in maps])
-    inside = np.zeros(tissues.shape[1:], bool)  # at the faces of the volume places are made up
+    voxels = SPACING * np.indices(shape)
+    turn = (1, 1, 1), pose.uniform(-3, 3, 3), pose.uniform(-2, 2, 3)
+    lying = brain.turned(voxels, brain.middle(shape, SPACING), *turn)
+    place = brain.taken(person, lying, SPACING)
+    tissues = brain.taken(maps, place, SPACING)
+    inside = np.zeros(shape, bool)  # at the faces of the volume places are made up
     inside[3:-3, 3:-3, 3:-3] = True
     tissues *= inside
-    return tissues / np.maximum(tissues.sum(0), 1), place
+    return tissues / np.maximum(tissues.sum(0), 1), place + affine[:3, 3].reshape(3, 1, 1, 1)
 
 
 def _automatic(maps: np.ndarray, head: np.ndarray, rng: np.random.Generator) -> np.ndarray:
