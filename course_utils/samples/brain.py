@@ -243,9 +243,9 @@ def middle(shape: Sequence[int], spacing: float) -> np.ndarray:
 def bent(shape: Sequence[int], spacing: float, points: np.ndarray) -> np.ndarray:
     """Return the places of all voxels after an elastic deformation, a cubic B-spline.
 
-    The transform that ``torchio.ElasticDeformation`` applies, there with axes to the left and to the
-    back. On a regular grid a spline in three dimensions is three in one, which takes a thirtieth of
-    the time of asking it voxel by voxel.
+    The transform that ``torchio.ElasticDeformation`` applies, there with axes to the left and to
+    the back. On a regular grid a spline in three dimensions is three in one, which takes a
+    thirtieth of the time of asking it voxel by voxel.
 
     Parameters
     ----------
