@@ -39,8 +39,8 @@ $(VENV)/.ready: pyproject.toml tests/constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c tests/constraints.txt -e ".[all,test]"
 	@touch $@
 
-# The first cell of every lesson, and lessons 4 to 6, in an environment like Colab's: Python 3.13 and
-# the versions that Colab ships, without PyTorch. COLAB_PYTHON names a Python 3.13.
+# The first cell of every lesson, and all lessons but the third, in an environment like Colab's:
+# Python 3.13 and the versions that Colab ships, without PyTorch. COLAB_PYTHON names a Python 3.13.
 COLAB_PYTHON ?= python3.13
 colab: setup
 	$(COLAB_PYTHON) -m venv .colab

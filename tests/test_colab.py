@@ -1,7 +1,7 @@
 """The first cell of each lesson, and the lessons themselves, in an environment like Colab's.
 
 ``make colab`` prepares such an environment (Python 3.13, versions of ``colab-versions.txt``) and
-names it in ``COLAB_PYTHON``; without it these tests are skipped. Lessons 1 to 3 need PyTorch there.
+names it in ``COLAB_PYTHON``; without it these tests are skipped. Lesson 3 needs PyTorch there.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def test_the_first_cell_adds_what_is_missing_and_changes_nothing(lesson, fork, e
 
 @pytest.mark.parametrize("lesson", lessons.table().values(), ids=lambda lesson: lesson.id)
 def test_a_lesson_runs_on_the_sample(lesson, fork, environment, clean, tmp_path):
-    if "torchio" in lesson.packages and "torch" not in clean:
+    if "torch" in lesson.packages and "torch" not in clean:
         pytest.skip("needs PyTorch in that environment")
     path = tmp_path / f"{lesson.id}.ipynb"
     shutil.copy(fork / "notebooks" / path.name, path)
