@@ -153,13 +153,12 @@ def write(folder: Path, seed: int, cases: int | None = None) -> dict:
     people = plan(seed, cases)
     root = Path(folder) / ROOT
     root.mkdir()
-    # Processes of their own: patients are drawn side by side, and the memory that nilearn takes
-    # goes back when they end, instead of staying with the lesson. The first reads the template, so
-    # that the other needs no nilearn.
+    # Patients are drawn side by side, in processes of their own. These get ready while the template
+    # is read here: a lesson has imported most of what nilearn imports.
     with _processes(WORKERS) as pool:
-        reading = pool.submit(brain.template, lgg_drawing.SPACING)
-        pool.submit(_get_ready)
-        template = reading.result()
+        for _ in range(WORKERS):
+            pool.submit(_get_ready)
+        template = brain.template(lgg_drawing.SPACING)
         jobs = [
             pool.submit(_write_patient, root, person, (seed, index), template)
             for index, person in enumerate(people)
