@@ -52,7 +52,8 @@ def _fits(layer, inputs) -> bool:
         and layer.axis in (-1, rank - 1)
         and inputs.dtype in (("float32", "bfloat16") if rank == 4 else ("float32",))
         and inputs.dtype == layer.compute_dtype
-        and not (layer.renorm or layer.synchronized)
+        and not layer.synchronized
+        and not getattr(layer, "renorm", False)  # older Keras has none
     )
 
 

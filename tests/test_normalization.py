@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,11 @@ pytestmark = [
     pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow"),
     pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="about the CPU"),
 ]
+
+RENORM = pytest.mark.skipif(
+    "renorm" not in inspect.signature(keras.layers.BatchNormalization).parameters,
+    reason="this Keras knows no renormalisation",
+)
 
 
 @pytest.fixture
@@ -99,7 +106,7 @@ def operations(way, shape, mask=None, **how) -> set[str]:
         ((4, 6, 5, 7), {"dtype": "float16"}),
         ((4, 6, 5, 7), {"dtype": "float64"}),
         ((2, 5, 4, 3, 6), {"dtype": "mixed_bfloat16"}),  # slower
-        ((4, 6, 5, 7), {"renorm": True}),
+        pytest.param((4, 6, 5, 7), {"renorm": True}, marks=RENORM),
         ((4, 6, 5, 7), {"synchronized": True}),
         ((4, 6, 5, 7), {"mask": np.ones((4, 6, 5), bool)}),
     ],
@@ -111,6 +118,14 @@ def test_what_the_operation_does_not_do_is_left_to_keras(ways, shape, how):
 def test_it_is_one_operation(ways):
     assert "FusedBatchNormV3" in operations(ways["fused"], (4, 6, 5, 7))
     assert "FusedBatchNormV3" not in operations(ways["own"], (4, 6, 5, 7))
+
+
+def test_a_layer_of_an_older_keras_has_no_renormalisation(ways):
+    def call(layer, inputs, training=None, mask=None):
+        vars(layer).pop("renorm", None)
+        return ways["fused"](layer, inputs, training=training, mask=mask)
+
+    assert "FusedBatchNormV3" in operations(call, (4, 6, 5, 7))
 
 
 def test_calling_it_again_changes_nothing(ways):
