@@ -266,7 +266,7 @@ def device() -> str:
     True
     """
     gpu = _gpu()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = backend.processors()
     return f"GPU ({gpu.name})" if gpu else f"CPU ({cores} core{'s' if cores != 1 else ''})"
 
 
