@@ -75,8 +75,9 @@ def put_frame(notebook, frame: Mapping[str, str]) -> None:
 def clean(notebook) -> nbformat.NotebookNode:
     """Return a copy without what differs from run to run or from machine to machine.
 
-    Metadata of papermill, editors and widgets goes; printed text comes in one piece, a rewritten
-    line in its last state. Text on standard error stays, for the rules to find.
+    Metadata of papermill, editors and widgets goes, and what solutions show; printed text comes in
+    one piece, a rewritten line in its last state. Text on standard error stays, for the rules to
+    find.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
@@ -84,7 +85,8 @@ def clean(notebook) -> nbformat.NotebookNode:
         kept = {key: value for key, value in cell.metadata.items() if key in CELL_METADATA}
         cell.metadata = nbformat.from_dict({key: value for key, value in kept.items() if value})
         if cell.cell_type == "code":
-            cell.outputs = [*_merged(_without_widgets(cell.outputs))]
+            shown = [] if "solution" in kept.get("tags", []) else cell.outputs
+            cell.outputs = [*_merged(_without_widgets(shown))]
     return notebook
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .. import parameters
 from ..errors import NotebookError
-from .cells import code_cells, tree
+from .cells import code_cells, tags, tree
 
 COMMON = ("PROFILE", "DATA_DIR", "OUTPUT_DIR", "SEED", "EPOCHS")
 READ_BY_START = {"PROFILE", "OUTPUT_DIR", "SEED"}  # what runtime.start itself makes use of
@@ -72,6 +72,45 @@ def _names(cell) -> list[str]:
     statements = tree(cell).body if tree(cell) else []
     targets = [getattr(s, "target", None) for s in statements]
     return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def bound_once(notebook) -> Iterator[tuple[int, str]]:
+    """A name that one cell takes from another is bound in one cell, so any cell can be run again.
+
+    A cell that takes a name from elsewhere does not bind it anew either. An exercise and its
+    solution count as one cell; imports and names used within their own cell are free.
+    """
+    binders: dict[str, list[int]] = {}
+    takers: list[tuple[int, str, bool]] = []  # cell, name, whether the cell binds it as well
+    for i, cell in code_cells(notebook):
+        taken, bound = _from_elsewhere(tree(cell) or ast.Module([], []))
+        takers += [(i, name, name in bound) for name in taken]
+        if "solution" not in tags(cell):
+            for name in bound:
+                binders.setdefault(name, []).append(i)
+    for i, name, again in takers:
+        where = binders.get(name, [])
+        if len(where) > 1:
+            yield i, f"expected {name} from one cell, found it bound in cells {where}: rename one"
+        elif again and where != [i]:
+            yield i, f"expected a new name, found that the cell takes {name} and binds it again"
+
+
+def _from_elsewhere(module: ast.Module) -> tuple[list[str], set[str]]:
+    """Return the names that a cell reads before it binds them, and those that it binds."""
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(module)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    taken, bound = [], set()
+    for name, read in uses_of(module):
+        if not read:
+            bound.add(name)
+        elif name not in bound and name not in taken:
+            taken.append(name)
+    return [name for name in taken if name not in imported], bound - imported
 
 
 def uses_of(module: ast.AST) -> list[tuple[str, bool]]:
@@ -175,4 +214,4 @@ def _arguments(arguments: ast.arguments) -> list[ast.arg]:
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
 
 
-RULES = (python, one_parameters_cell, declared, never_read, overwritten)
+RULES = (python, one_parameters_cell, declared, never_read, overwritten, bound_once)

@@ -12,13 +12,15 @@ import nbformat
 from .. import paths
 from .cells import code_cells, output_text, outputs, tags
 
-LARGEST = 1_000_000  # bytes
+LARGEST = 2_500_000  # bytes
 CHECKED = "# NBVAL_CHECK_OUTPUT"
 FEWEST_CHECKED = 6
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 CELL_METADATA = {"tags", "jupyter", "cellView"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+NUMBER = r"([+-]?\d*\.?\d+)"
+INTERVAL = re.compile(rf"(?<![\w.]){NUMBER}(?: ?%)? \({NUMBER}(?: ?%)? to {NUMBER}(?: ?%)?[,)]")
 PRIVATE = re.compile(r"~/|/home/|/root/|/Users/|/tmp/|/content/|[A-Za-z]:\\+Users\\")
 
 
@@ -105,10 +107,10 @@ def ids(notebook) -> Iterator[tuple[int, str]]:
 
 
 def size(notebook) -> Iterator[tuple[None, str]]:
-    """The file is at most 1 MB."""
+    """The file is at most 2.5 MB."""
     found = len(nbformat.writes(notebook).encode("utf-8"))
     if found > LARGEST:
-        yield None, f"expected at most {LARGEST / 1e6:.0f} MB, found {found / 1e6:.2f} MB"
+        yield None, f"expected at most {LARGEST / 1e6:.1f} MB, found {found / 1e6:.2f} MB"
 
 
 def streams(notebook) -> Iterator[tuple[int, str]]:
@@ -132,6 +134,22 @@ def _alt(output, kind: str) -> str:
     return found.get("alt", "").strip() if isinstance(found, dict) else ""
 
 
+def hidden_answers(notebook) -> Iterator[tuple[int, str]]:
+    """What a solution shows is not stored: it would stand open beneath the folded code."""
+    for i, cell in code_cells(notebook):
+        if "solution" in tags(cell) and cell.outputs:
+            yield i, "expected no stored output of a solution, found one: run course save"
+
+
+def intervals(notebook) -> Iterator[tuple[int, str]]:
+    """A printed value lies in the interval printed behind it, as in 0.81 (0.75 to 0.86)."""
+    for i, output in outputs(notebook):
+        for found in INTERVAL.finditer(output_text(output)):
+            value, low, high = map(float, found.groups())
+            if not low <= value <= high:
+                yield i, f"expected a value in its own interval, found {found.group(0)!r}"
+
+
 def checked_cells(notebook) -> Iterator[tuple[int | None, str]]:
     """At least six cells have outputs that the test suite compares."""
     marked = [(i, cell) for i, cell in code_cells(notebook) if CHECKED in cell.source]
@@ -144,5 +162,5 @@ def checked_cells(notebook) -> Iterator[tuple[int | None, str]]:
 
 RULES = (
     counts, errors, stderr, warnings, private_paths, widgets, leftovers, kernel, ids, size,
-    streams, alt_text, checked_cells,
+    streams, alt_text, hidden_answers, intervals, checked_cells,
 )  # fmt: skip
