@@ -135,7 +135,8 @@ class Lesson:
         Raises
         ------
         ParameterError
-            If the main metric or a field of ``data`` is missing, or a value is not finite.
+            If the main metric or a field of ``data`` is missing, a value is not finite, or one
+            lies outside its own interval.
         """
         record = {
             "lesson": self.name,
@@ -433,7 +434,10 @@ def _numbers(what: str, values: Mapping[str, Any]) -> dict[str, dict[str, float]
 
 
 def _number(what: str, value: Any) -> dict[str, float]:
-    """Turn a number or an interval into ``{"value"[, "low", "high", "n"]}``, all finite."""
+    """Turn a number or an interval into ``{"value"[, "low", "high", "n"]}``, all finite.
+
+    A value lies in its own interval, up to rounding.
+    """
     if isinstance(value, Mapping):
         found = dict(value)
     elif hasattr(value, "value"):
@@ -447,6 +451,13 @@ def _number(what: str, value: Any) -> dict[str, float]:
                 f"{what} must be a finite number, found {part} = {number}: "
                 "check for empty cases before averaging"
             )
+    low, high = found.get("low", -math.inf), found.get("high", math.inf)
+    rounding = 1e-9 * max(1.0, abs(found["value"]))
+    if not low - rounding <= found["value"] <= high + rounding:
+        raise ParameterError(
+            f"{what} must lie in its own interval, found {found['value']:g} outside {low:g} to "
+            f"{high:g}: take both from one estimate"
+        )
     return found
 
 

@@ -105,6 +105,8 @@ def test_metrics_json_has_the_fields_of_the_design(lesson):
         ({"metrics": {"ap50": float("nan")}}, "metrics: ap50 must be a finite number"),
         ({"metrics": {"ap50": None}}, "metrics: ap50 must be a finite number"),
         ({"baseline": {"Otsu": {"ap50": float("inf")}}}, "baseline Otsu: ap50 must be a finite"),
+        ({"metrics": {"ap50": Interval(0.03, 0.04, 0.1, 9)}}, "must lie in its own interval"),
+        ({"gain": {"Otsu": Interval(0.2, 0.0, 0.1, 9)}}, "gain: Otsu must lie in its own interval"),
         ({"main_metric": "pq"}, "metrics must hold the main metric 'pq'"),
         ({"data": {"name": "bbbc038"}}, "data must hold exactly name, source, cases"),
     ],
