@@ -159,3 +159,33 @@ def test_what_does_not_fit_is_said(truth, score, message):
 def test_a_score_that_is_no_probability_is_said():
     with pytest.raises(ParameterError, match="between 0 and 1, found -2 to 3"):
         ranking.ece([0, 1], [-2, 3])
+
+
+@pytest.mark.parametrize(("slope", "people", "each"), [(1.0, 120, 1), (1.0, 15, 13), (0.5, 120, 1)])
+def test_the_calibration_error_lies_in_its_interval_which_mostly_holds_the_truth(
+    slope, people, each
+):
+    rng = np.random.default_rng(0)
+    many = 1 / (1 + np.exp(-rng.normal(0, 2, 200_000)))
+    odds = np.log(many / (1 - many))
+    true = abs(
+        np.bincount((many * 10).astype(int), many - 1 / (1 + np.exp(-slope * odds))) / len(many)
+    ).sum()
+    held = 0
+    for _ in range(100):
+        logit = rng.normal(0, 2, people * each)
+        probability = 1 / (1 + np.exp(-logit))
+        truth = rng.random(len(logit)) < 1 / (1 + np.exp(-slope * logit))
+        groups = np.repeat(np.arange(people), each)
+        found = ranking.ece_interval(truth, probability, groups, n=300)
+        assert 0 <= found.low <= found.value <= found.high
+        assert found.value <= ranking.ece(truth, probability)
+        held += found.low <= true <= found.high
+    assert held >= 84  # of 100; 90 to 98 % in the long run, so 84 is three deviations below
+
+
+def test_one_group_gives_no_interval_of_the_calibration_error():
+    found = ranking.ece_interval([0, 1, 1], [0.2, 0.7, 0.9], groups=[1, 1, 1])
+    assert np.isnan(found.low) and found.value == pytest.approx(
+        ranking.ece([0, 1, 1], [0.2, 0.7, 0.9])
+    )
