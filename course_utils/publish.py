@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -28,22 +29,64 @@ def for_students(notebook) -> nbformat.NotebookNode:
     return notebook
 
 
-def students(notebooks: Iterable[Path], folder: Path) -> list[Path]:
-    """Write the copies for a class into a folder; return their paths.
+def students(notebooks: Iterable[Path], folder: Path, force: bool = False) -> dict[Path, Path]:
+    """Write the copies for a class into a folder, and never over somebody's work.
+
+    A file that is there already and differs from the new copy may hold answers. Without `force`
+    nothing is written then; with it such a file is kept beside the new one, under its name with
+    the date.
+
+    Parameters
+    ----------
+    notebooks
+        The lessons.
+    folder
+        Where the copies go; made if it is not there.
+    force
+        Write although there are other files of these names.
+
+    Returns
+    -------
+    dict of Path to Path
+        What was set aside: the file that is new now, and where the earlier one is kept.
 
     Raises
     ------
     CourseError
-        If the folder is the one of the lessons themselves.
+        If the folder is the one of the lessons themselves, or a file there differs.
     """
-    written = []
+    copies: dict[Path, str] = {}
     for path in notebooks:
         if path.parent.resolve() == folder.resolve():
             raise CourseError(f"expected another folder than that of the lessons, found {folder}")
         copied = for_students(nbformat.read(path, as_version=4))
-        paths.atomic_write(folder / path.name, nbformat.writes(copied) + "\n")
-        written.append(folder / path.name)
-    return written
+        copies[folder / path.name] = nbformat.writes(copied) + "\n"
+    worked_on = [path for path, text in copies.items() if _differs(path, text)]
+    if worked_on and not force:
+        names = ", ".join(path.name for path in worked_on)
+        raise CourseError(
+            f"expected a folder without work in it, found {names} in {folder}: name another "
+            "folder, or add --force, which keeps what is there under its name with the date"
+        )
+    kept = {path: _dated(path) for path in worked_on}
+    for path, backup in kept.items():
+        path.rename(backup)
+    for path, text in copies.items():
+        paths.atomic_write(path, text)
+    return kept
+
+
+def _differs(path: Path, text: str) -> bool:
+    return path.exists() and path.read_bytes() != text.encode("utf-8")
+
+
+def _dated(path: Path) -> Path:
+    """Return a name that is free: 01_x.ipynb becomes 01_x.2026-11-28-143005.ipynb."""
+    moment = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    free = path.with_name(f"{path.stem}.{moment}{path.suffix}")
+    while free.exists():  # twice within a second
+        free = free.with_stem(f"{free.stem}+")
+    return free
 
 
 def link(root: Path, published: lessons.Source) -> None:

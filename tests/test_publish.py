@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -100,7 +102,8 @@ def test_other_tables_of_pyproject_are_left_alone(tmp_path):
     "path", sorted((ROOT / "notebooks").glob("0*.ipynb")), ids=lambda p: p.stem
 )
 def test_a_class_gets_exercises_without_solutions_and_outputs(path, tmp_path):
-    (written,) = publish.students([path], tmp_path / "class")
+    assert publish.students([path], tmp_path / "class") == {}
+    written = tmp_path / "class" / path.name
     lesson, copied = (nbformat.read(one, as_version=4) for one in (path, written))
     solutions = [cell.source for _, cell in parameters.tagged(lesson, "solution")]
     assert len(solutions) >= 3
@@ -115,3 +118,39 @@ def test_the_class_never_overwrites_the_lessons():
     notebooks = ROOT / "notebooks"
     with pytest.raises(CourseError, match="another folder"):
         publish.students(sorted(notebooks.glob("0*.ipynb")), notebooks)
+
+
+def test_a_class_does_not_lose_its_work(tmp_path):
+    first, second = sorted((ROOT / "notebooks").glob("0*.ipynb"))[:2]
+    publish.students([first, second], tmp_path)
+    untouched = (tmp_path / second.name).read_bytes()
+    assert publish.students([first, second], tmp_path) == {}  # nothing to lose yet
+    (tmp_path / first.name).write_text("my answers")
+    (tmp_path / second.name).unlink()
+    with pytest.raises(CourseError, match=rf"found {first.name} in .*--force"):
+        publish.students([first, second], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [first.name]  # nothing was written
+    for answers in ("my answers", "my second answers"):  # within one second
+        (tmp_path / first.name).write_text(answers)
+        ((new, kept),) = publish.students([first, second], tmp_path, force=True).items()
+        assert new == tmp_path / first.name and kept.read_text() == answers
+        assert re.fullmatch(r"01_\w+\.\d{4}-\d\d-\d\d-\d{6}\+*\.ipynb", kept.name)
+        assert nbformat.read(new, as_version=4).cells
+    assert (tmp_path / second.name).read_bytes() == untouched
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_command_refuses_and_says_what_it_kept(tmp_path):
+    def students(*arguments):
+        command = [sys.executable, "-m", "course_utils", "students", str(tmp_path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert students().returncode == 0
+    work = next(tmp_path.glob("05*.ipynb"))
+    work.write_text("my answers")
+    refused = students()
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert work.name in refused.stderr and work.read_text() == "my answers"
+    forced = students("--force")
+    assert forced.returncode == 0 and "what was there is kept as 05_" in forced.stdout
+    assert "my answers" in [path.read_text() for path in tmp_path.iterdir()]

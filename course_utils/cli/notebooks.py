@@ -44,10 +44,16 @@ def check(lesson: Lessons = None) -> None:
 
 def students(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="where the copies go")],
+    force: Annotated[
+        bool, typer.Option("--force", help="replace files there; each is kept, with the date")
+    ] = False,
 ) -> None:
     """Copy the lessons for a class: without solutions and without outputs."""
-    written = publish.students(runs.find(paths.notebooks_dir()), folder)
-    print(f"{len(written)} lesson{'s' * (len(written) != 1)} without solutions in {folder}")
+    lessons_here = runs.find(paths.notebooks_dir())
+    for path, kept in publish.students(lessons_here, folder, force).items():
+        print(f"{path.name} is new; what was there is kept as {kept.name}")
+    count = len(lessons_here)
+    print(f"{count} lesson{'s' * (count != 1)} without solutions in {folder}")
 
 
 def links(
