@@ -100,6 +100,15 @@ def test_a_photograph_keeps_its_colours_and_a_chart_takes_little_room():
     assert stored.mode == "P" and (np.asarray(stored.convert("RGB")) == drawn).all()
 
 
+def test_a_label_that_nobody_would_see_is_refused():
+    fig, ax = plt.subplots()
+    ax.set_axis_off()
+    plotting.png(fig)
+    ax.set_xlabel("FLAIR")
+    with pytest.raises(ParameterError, match="shows no label, found 'FLAIR'"):
+        plotting.png(fig)
+
+
 @pytest.mark.parametrize(("value", "static"), [("1", True), ("0", True), ("", True)])
 def test_without_a_kernel_everything_is_static(monkeypatch, value, static):
     monkeypatch.setenv("COURSE_STATIC", value)

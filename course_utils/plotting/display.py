@@ -107,11 +107,22 @@ def png(fig: Figure, dpi: int = DPI) -> bytes:
     bytes
         The file's content.
 
+    Raises
+    ------
+    ParameterError
+        When a panel whose axes are switched off has a label: nobody would ever see it.
+
     Examples
     --------
     >>> png(Figure(figsize=(1, 1)))[1:4]
     b'PNG'
     """
+    for ax in fig.axes:
+        if not ax.axison and (unseen := ax.get_xlabel() or ax.get_ylabel()):
+            raise ParameterError(
+                f"a panel without axes shows no label, found {unseen!r}: make it the title, or "
+                "remove the ticks alone, with ax.set(xticks=[], yticks=[])"
+            )
     picture = _drawn(fig, dpi)
     if picture.getcolors(256):
         picture = _with_palette(picture)
