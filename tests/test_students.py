@@ -1,6 +1,7 @@
-"""A class works in copies without solutions: each runs whole, solved or not."""
+"""A class works in copies without solutions: each runs whole, solved or not, cells run twice."""
 
 import ast
+import copy
 import json
 
 import nbformat
@@ -26,15 +27,30 @@ def with_wrong_answers(notebook) -> None:
         cell.source = ast.unparse(tree)
 
 
+def with_cells_run_twice(notebook) -> None:
+    """Put every cell that trains nothing twice, in place, as if it had been run again."""
+    once = {id(cell) for _, cell in parameters.tagged(notebook, parameters.TAG)}
+    twice = []
+    for cell in notebook.cells:
+        twice.append(cell)
+        trains = any(words in cell.source for words in (".fit(", 'stopwatch("fit")'))
+        if cell.cell_type == "code" and not trains and id(cell) not in once:
+            again = copy.deepcopy(cell)
+            again.id = f"{cell.id[:58]}-again"
+            twice.append(again)
+    notebook.cells = twice
+
+
 def run_copy(lesson: str, answers: str, folder) -> tuple[execution.Outcome, list[str]]:
     """Run a student's copy for one epoch; return how it ended and what its checks said."""
-    copy = publish.for_students(
-        nbformat.read(paths.notebooks_dir() / f"{lesson}.ipynb", as_version=4)
-    )
+    path = paths.notebooks_dir() / f"{lesson}.ipynb"
+    copied = publish.for_students(nbformat.read(path, as_version=4))
     if answers == "wrong":
-        with_wrong_answers(copy)
+        with_wrong_answers(copied)
+    else:
+        with_cells_run_twice(copied)
     source, target = folder / f"{lesson}.ipynb", folder / "notebook.ipynb"
-    nbformat.write(copy, source)
+    nbformat.write(copied, source)
     values = {"EPOCHS": 1, "OUTPUT_DIR": str(folder)}
     job = Job(lesson, str(source), str(target), values, environment={"COURSE_DATA": ""})
     outcome = execution.execute(job)
