@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -47,6 +49,25 @@ def test_reliability_and_histogram(cases):
     assert "before" in legend(ax)
     ax = charts.score_histogram(truth, score, threshold=0.4)
     assert f"tumour ({truth.sum()})" in legend(ax) and "threshold 0.40" in legend(ax)
+
+
+def test_the_bars_of_the_histogram_stand_side_by_side(cases):
+    truth, score, _ = cases
+    ax = charts.score_histogram(truth, score)
+    edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches)
+    assert all(left[1] <= right[0] + 1e-9 for left, right in itertools.pairwise(edges))
+    assert all(label.get_text().isdigit() for label in ax.get_yticklabels())
+
+
+def test_heat_can_be_seen_with_its_scale_and_an_outline_of_another_colour():
+    heat = np.zeros((8, 8))
+    heat[2, 5], heat[4, 4] = 3, 1.5
+    ax = charts.heat_overlay(
+        np.ones((8, 8)), heat, heat > 0, cmap=charts.BLUE_HEAT, outline="#E69F00"
+    )
+    assert ax.images[1].get_alpha()[4, 4] > 0.4 and ax.images[1].get_alpha()[0, 0] == 0
+    scale = charts.heat_bar([ax], charts.BLUE_HEAT)
+    assert [label.get_text() for label in scale.ax.get_yticklabels()] == ["none", "most"]
 
 
 def test_heat_marks_its_highest_point():

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
@@ -14,6 +17,9 @@ from .charts import legend_below, open_axes, series_style
 from .display import OKABE_ITO
 
 SQUARE = (4.6, 4.2)  # inches
+
+BLUE_HEAT = LinearSegmentedColormap.from_list("blue heat", ["#003060", "#0072B2", "#56D4FF"])
+"""For heat over a grey slice whose outlines are orange: each is seen on the other."""
 
 
 def roc(
@@ -131,7 +137,7 @@ def score_histogram(
     names: tuple[str, str] = ("no tumour", "tumour"),
     title: str = "Probabilities by truth",
 ) -> Axes:
-    """Draw the probabilities of both classes as two histograms, the threshold as a line.
+    """Draw the probabilities of both classes as bars side by side, the threshold as a line.
 
     Parameters
     ----------
@@ -148,19 +154,18 @@ def score_histogram(
     """
     truth, probability = np.asarray(truth, bool), np.asarray(probability, float)
     ax = open_axes(ax)
-    edges = np.linspace(0, 1, 21)
-    looks = (
-        {"color": OKABE_ITO["sky"], "hatch": ""},
-        {"color": OKABE_ITO["orange"], "hatch": "//"},
-    )
-    for value, (name, look) in enumerate(zip(names, looks)):
-        which = probability[truth == bool(value)]
-        label = f"{name} ({len(which)})"
-        ax.hist(which, edges, alpha=0.65, edgecolor="0.3", linewidth=0.5, label=label, **look)
+    which = [probability[~truth], probability[truth]]
+    labels = [f"{name} ({len(values)})" for name, values in zip(names, which)]
+    colors = [OKABE_ITO["sky"], OKABE_ITO["orange"]]
+    look = {"edgecolor": "0.3", "linewidth": 0.5, "color": colors, "label": labels}
+    ax.hist(which, np.linspace(0, 1, 11), **look)
     if threshold is not None:
         line = {"color": "black", "linestyle": "--", "linewidth": 1.2}
         ax.axvline(threshold, **line, label=f"threshold {threshold:.2f}")
     ax.set(xlabel="predicted probability", ylabel="slices", xlim=(0, 1), yscale="symlog")
+    ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300, 1000) if tick <= ax.get_ylim()[1]]
+    ax.set_yticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()
     ax.set_title(title, fontsize=11)
     ax.legend(frameon=False, fontsize=9)
     return ax
@@ -172,6 +177,8 @@ def heat_overlay(
     mask: ArrayLike | None = None,
     ax: Axes | None = None,
     title: str = "",
+    cmap: str | Colormap = "inferno",
+    outline: str = OKABE_ITO["sky"],
 ) -> Axes:
     """Lay a heat map over a grey slice, its highest point as a cross, a mask as an outline.
 
@@ -183,6 +190,10 @@ def heat_overlay(
     mask : array_like of bool, (y, x), optional
     ax : matplotlib.axes.Axes, optional
     title : str
+    cmap : str or Colormap
+        Of the heat; `heat_bar` draws its scale.
+    outline : str
+        Colour of the mask's outline.
 
     Returns
     -------
@@ -202,11 +213,33 @@ def heat_overlay(
     ax = open_axes(ax, (3.4, 3.4))
     high = max(float(heat.max()), 1e-12)
     ax.imshow(image, cmap="gray")
-    ax.imshow(heat / high, cmap="inferno", alpha=0.65 * np.clip(heat / high, 0, 1), vmin=0, vmax=1)
+    share = np.clip(heat / high, 0, 1)
+    ax.imshow(share, cmap=cmap, alpha=0.75 * share**0.6, vmin=0, vmax=1)
     if mask is not None and np.any(mask):
-        ax.contour(np.asarray(mask, float), [0.5], colors=OKABE_ITO["sky"], linewidths=1.4)
+        ax.contour(np.asarray(mask, float), [0.5], colors=outline, linewidths=1.4)
     row, column = np.unravel_index(int(heat.argmax()), heat.shape)
     ax.plot(column, row, "+", color="white", markersize=9, markeredgewidth=1.8)
     ax.set_axis_off()
     ax.set_title(title, fontsize=9)
     return ax
+
+
+def heat_bar(axes: ArrayLike, cmap: str | Colormap = "inferno") -> Colorbar:
+    """Draw the scale of the heat maps of several panels beside them.
+
+    Parameters
+    ----------
+    axes : array_like of matplotlib.axes.Axes
+        The panels, of one figure.
+    cmap : str or Colormap
+        As given to `heat_overlay`.
+
+    Returns
+    -------
+    matplotlib.colorbar.Colorbar
+    """
+    panels = list(np.ravel(axes))
+    scale = panels[0].figure.colorbar(ScalarMappable(cmap=cmap), ax=panels, shrink=0.6, pad=0.02)
+    scale.set_ticks([0, 1], labels=["none", "most"])
+    scale.set_label("heat, each slice by its own highest")
+    return scale

@@ -113,7 +113,10 @@ def _site(index: int) -> str:
 
 
 def _missing(index: int) -> str | None:
-    """About the real shares: pre-contrast in 6, post-contrast in 10 of 110 patients."""
+    """About the real shares: pre-contrast in 6, post-contrast in 10 of 110 patients.
+
+    So it is pixel by pixel; the README of the release counts 9 without post-contrast.
+    """
     if index % 18 == 3:
         return "pre-contrast"
     return "post-contrast" if index % 12 == 6 else None
