@@ -220,6 +220,8 @@ def test_watershed_steps_are_numbered(case):
     assert titles == ["1. image", "2. foreground", "3. landscape", "4. 2 markers", "5. 2 instances"]
     empty = np.zeros_like(truth)
     plotting.png(plotting.watershed_steps(image, empty, empty, empty, empty))
+    beside = plotting.watershed_steps(image, empty, empty, empty, empty, truth=truth)
+    assert [ax.get_title() for ax in beside.axes if ax.get_title()][-1] == "truth: 2 instances"
 
 
 # -- charts ----------------------------------------------------------------------------------------
@@ -273,6 +275,18 @@ def test_bland_altman_names_what_is_measured():
     ax = plotting.bland_altman(*volumes)
     assert ax.get_xlabel() == "mean of true and predicted count"
     assert ax.get_ylabel() == "predicted - true count"
+
+
+def test_bland_altman_of_ratios_has_the_limits_of_their_logarithms():
+    truth, predicted = np.array([10, 20, 100, 400, 5]), np.array([12, 20, 80, 500, 0])
+    ax = plotting.bland_altman(truth, predicted, ratio=True)
+    logs = np.log([1.2, 1, 0.8, 1.25, 0.1])  # none counted is drawn as a half
+    half = 1.96 * logs.std(ddof=1)
+    written = " ".join(text.get_text() for text in ax.texts).replace("\n", " ")
+    for value in (logs.mean(), logs.mean() + half, logs.mean() - half):
+        assert f"x {np.exp(value):.2f}" in written
+    assert ax.get_ylabel() == "predicted / true count" and ax.get_yscale() == "log"
+    plotting.png(ax.figure)
 
 
 def test_bland_altman_of_one_image_and_of_none_counted():

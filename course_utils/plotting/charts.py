@@ -168,6 +168,7 @@ def bland_altman(
     title: str = "Do predicted counts agree with true counts?",
     labels: tuple[str, str] = ("true", "predicted"),
     unit: str = "count",
+    ratio: bool = False,
 ) -> Axes:
     """Draw the difference of two measurements against their mean, with the limits of agreement.
 
@@ -183,6 +184,9 @@ def bland_altman(
         What the two measurements are called on the axes.
     unit : str
         What is measured, such as ``"count"`` or ``"volume (ml)"``.
+    ratio : bool
+        Draw ``prediction / truth`` instead, for differences that grow with what is measured: the
+        mean and the limits are those of the logarithm. A count of 0 is drawn as a half.
 
     Returns
     -------
@@ -196,33 +200,45 @@ def bland_altman(
     truth, prediction = np.asarray(truth, dtype=float), np.asarray(prediction, dtype=float)
     ax = open_axes(ax)
     middle, difference = (truth + prediction) / 2, prediction - truth
+    if ratio:
+        truth, prediction = np.maximum(truth, 0.5), np.maximum(prediction, 0.5)
+        middle, difference = np.sqrt(truth * prediction), prediction / truth
+        ax.set_yscale("log")
     kinds = np.full(len(truth), "images") if kinds is None else np.asarray(kinds)
     for i, kind in enumerate(dict.fromkeys(kinds.tolist())):
         which = kinds == kind
         how = series_style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
         ax.plot(middle[which], difference[which], **how, label=f"{kind} ({which.sum()})")
-    _agreement_lines(ax, difference)
+    _agreement_lines(ax, difference, ratio)
     if middle.min() > 0 and middle.max() > 20 * middle.min():
         log_ticks(ax)
     first, second = labels
-    ax.set(xlabel=f"mean of {first} and {second} {unit}", ylabel=f"{second} - {first} {unit}")
+    sign = "/" if ratio else "-"
+    ax.set(xlabel=f"mean of {first} and {second} {unit}", ylabel=f"{second} {sign} {first} {unit}")
+    if ratio:
+        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5]))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
     ax.set_title(title, fontsize=11)
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}
     ax.legend(frameon=False, fontsize=9, ncols=4, **below)
     return ax
 
 
-def _agreement_lines(ax: Axes, difference: np.ndarray) -> None:
+def _agreement_lines(ax: Axes, difference: np.ndarray, ratio: bool = False) -> None:
     """Draw the mean difference and the limits of agreement, labelled at the right end."""
-    mean = difference.mean()
-    spread_ = 1.96 * difference.std(ddof=1) if len(difference) > 1 else 0.0
-    ax.axhline(0, color="0.8", linewidth=1, zorder=0)
+    forth, back, form = (np.log, np.exp, "x {:.2f}") if ratio else (np.array, float, "{:+.1f}")
+    values = forth(difference)
+    mean = values.mean()
+    spread_ = 1.96 * values.std(ddof=1) if len(values) > 1 else 0.0
+    ax.axhline(back(0.0), color="0.8", linewidth=1, zorder=0)
     lines = {"mean": mean, "mean + 1.96 SD": mean + spread_, "mean - 1.96 SD": mean - spread_}
     for name, value in lines.items():
-        ax.axhline(value, color="0.25", linewidth=1, linestyle="-" if name == "mean" else "--")
+        height = back(value)
+        ax.axhline(height, color="0.25", linewidth=1, linestyle="-" if name == "mean" else "--")
         ax.annotate(
-            f"{name}\n{value:+.1f}",
-            (1.01, value),
+            f"{name}\n{form.format(height)}",
+            (1.01, height),
             xycoords=("axes fraction", "data"),
             fontsize=8,
             va="center",

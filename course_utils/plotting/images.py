@@ -415,6 +415,7 @@ def watershed_steps(
     instances: ArrayLike,
     title: str = "From a probability to instances, step by step",
     landscape_name: str = "distance to the edge",
+    truth: ArrayLike | None = None,
 ) -> Figure:
     """Return a figure of the five steps of a watershed, left to right.
 
@@ -428,13 +429,16 @@ def watershed_steps(
     markers, instances : array_like of int, shape (y, x)
         Label maps: where the flood starts, and what it ends with.
     title, landscape_name : str
+    truth : array_like of int, shape (y, x), optional
+        Label map of what is there: a sixth panel, to compare.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     shape = np.shape(image)
-    fig, axes = _grid(5, 5, shape[0] / shape[1], 0.85)
+    panels = 5 if truth is None else 6
+    fig, axes = _grid(panels, panels, shape[0] / shape[1], 0.85)
     _image_axes(displayable(image), axes[0], "1. image")
     _image_axes(np.asarray(probability), axes[1], "2. foreground", cmap="cividis")
     _colour_bar(fig, axes[1], "probability")
@@ -447,6 +451,9 @@ def watershed_steps(
     _draw_markers(axes[3], np.asarray(markers))
     count = np.count_nonzero(np.unique(instances))
     _image_axes(colour_instances(instances), axes[4], f"5. {count} instances")
+    if truth is not None:
+        there = np.count_nonzero(np.unique(truth))
+        _image_axes(colour_instances(truth), axes[5], f"truth: {there} instances")
     fig.suptitle(title, fontsize=11)
     return fig
 
