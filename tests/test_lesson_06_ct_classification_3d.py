@@ -3,17 +3,41 @@
 import numpy as np
 import pytest
 from lesson_run import check_exercise, learned, run
+from scipy import ndimage
 
-from course_utils import lessons
+from course_utils import datasets, generators, lessons
+from course_utils.samples import chest, chest_drawing
 
 LESSON = "06_ct_classification_3d"
+PROFILES = lessons.defined_by(LESSON, ["profiles"])["PROFILES"]
 
 
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = ("imports", "prepare-tutorial", "tutorial", "network", "feed", "lungs")
-    return lessons.defined_by(LESSON, cells)
+    cells = ("imports", "prepare-tutorial", "tutorial", "network", "feed", "ppv", "lungs",
+             "lungs-close", "lungs-area", "cam-share", "erase")  # fmt: skip
+    return lessons.defined_by(LESSON, cells, {"passed": False})
+
+
+def prepared_chest(label, number, profile):
+    """Return a generated scan as a profile prepares it, and the share of lung in each voxel."""
+    volume, scan = chest.draw(2018, label, number)
+    drawn = chest_drawing.Chest.draw(np.random.default_rng([2018, label, number]), label)
+    size = (scan.pixel, scan.pixel, scan.step)
+    axes = chest_drawing.grid(volume.shape, size)
+    lung = np.clip(chest_drawing._lungs(drawn, *axes) * 12 + 0.5, 0, 1)
+    lung = (lung * (1 - chest_drawing._heart(drawn, *axes))).astype(np.float32)
+    affine = np.diag([-scan.pixel, -scan.pixel, scan.step, 1.0])
+    grid = PROFILES[profile]["shape"], PROFILES[profile]["spacing"]
+    unit = generators.prepare(volume, affine, *grid)
+    return np.rint(255 * unit).astype(np.uint8), generators.prepare(lung, affine, *grid, (0, 1))
+
+
+def still(label):
+    """Return the numbers of some scans that nobody breathed in, so that the drawing is the truth."""
+    draws = [chest.draw_scan(np.random.default_rng([2018, 2, label, k])) for k in range(40)]
+    return [k for k, scan in enumerate(draws) if scan.shift == 0]
 
 
 def test_the_tutorials_network_has_its_published_size_and_shapes(taught):
@@ -46,14 +70,93 @@ def test_the_mean_of_the_contributions_is_the_logit(taught, norm):
     assert mean.mean() + bias[0] == pytest.approx(logit, abs=0.02 * max(1, abs(logit)))
 
 
-def test_lungs_are_found_inside_the_body_only(taught):
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("profile, cases", [("sample", 12), ("cpu", 12), ("gpu", 2)])
+def test_the_lungs_are_right_slice_by_slice_on_the_grid_of_every_profile(
+    taught, profile, cases, label
+):
+    spacing = PROFILES[profile]["spacing"]
+    for number in still(label)[:cases]:
+        volume, share = prepared_chest(label, number, profile)
+        lungs = taught["lungs_of"](volume, spacing)
+        drawn = (share > 0.9).sum((0, 1))
+        large = drawn * spacing[0] * spacing[1] > 2000  # mm2
+        found = (lungs & (share > 0.9)).sum((0, 1))
+        assert large.sum() * spacing[2] > 120 and (found[large] > 0.8 * drawn[large]).all(), number
+        assert (lungs & (share == 0)).sum() < 0.08 * lungs.sum(), number
+        assert 0.85 < lungs.sum() / share.sum() < 1.2, number
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_lungs_of_a_real_chest_are_found_on_the_grid_of_every_profile(
+    taught, real_ct, profile
+):
+    spacing = PROFILES[profile]["spacing"]
+    unit = generators.prepare(*datasets.read_ct(real_ct), PROFILES[profile]["shape"], spacing)
+    volume = np.rint(255 * unit).astype(np.uint8)
+    lungs, dark = taught["lungs_of"](volume, spacing), taught["enclosed"](volume)
+    assert 2.5 < lungs.sum() * np.prod(spacing) / 1e6 < 3.5  # litres
+    area, kept = dark.sum((0, 1)), (dark & lungs).sum((0, 1))
+    chest_slices = area >= area.max() / 2
+    assert (kept[chest_slices] > 0.9 * area[chest_slices]).all()
+
+
+@pytest.mark.parametrize("profile", ["sample", "cpu"])
+def test_dense_lung_belongs_to_the_lung(taught, profile):
+    spacing = np.array(PROFILES[profile]["spacing"])
+    for number in still(0)[:4]:
+        volume, share = prepared_chest(0, number, profile)
+        deep = ndimage.distance_transform_edt(share > 0.9, spacing)
+        middle = np.array(np.unravel_index(deep.argmax(), deep.shape))
+        places = np.indices(volume.shape).reshape(3, -1).T - middle
+        ball = (((places * spacing) ** 2).sum(1) <= 15**2).reshape(volume.shape)
+        volume[ball] = 190  # as dense as muscle
+        assert taught["lungs_of"](volume, spacing)[ball].all(), number
+
+
+@pytest.mark.parametrize("profile", ["sample", "cpu"])
+def test_erasing_leaves_next_to_nothing_and_the_control_takes_as_much_elsewhere(taught, profile):
+    names = taught | {"settings": PROFILES[profile]}
+    elsewhere = lessons.defined_by(LESSON, ["erase"], names)["elsewhere"]
+    for label in (0, 1):
+        for number in still(label)[:6]:
+            volume, share = prepared_chest(label, number, profile)
+            lungs = taught["lungs_of"](volume, PROFILES[profile]["spacing"])
+            hole, dark = ndimage.binary_dilation(lungs), taught["enclosed"](volume)
+            assert (dark & ~hole).sum() < 0.03 * dark.sum()
+            assert ((share > 0.5) & ~hole).sum() < 0.03 * (share > 0.5).sum()
+            other = elsewhere(volume, hole)
+            assert other.sum() == hole.sum() and not (other & hole).any()
+            assert taught["is_tissue"](volume)[other].all()
+
+
+def test_neither_the_table_nor_the_air_around_is_lung_however_thin_the_wall(taught):
     volume = np.zeros((40, 40, 12), np.uint8)
     volume[5:35, 4:36] = 190
-    volume[12:28, 8:18, 2:10] = volume[12:28, 22:32, 2:10] = 30
+    volume[6:28, 8:18, 2:10] = volume[6:28, 22:32, 2:10] = 30  # a wall of one voxel in front
     volume[18:21, 11:13, 5] = 190  # a vessel
-    lungs = taught["lungs_of"](volume)
-    assert lungs[12:28, 8:18, 3:9].all() and lungs[12:28, 22:32, 3:9].all()
-    assert not lungs[:5].any() and not lungs[:, :4].any() and lungs.mean() < 0.2
+    volume[36:39] = 90
+    volume[37, 2:-2] = 0  # a hollow table
+    lungs = taught["lungs_of"](volume, (10, 10, 14))
+    assert lungs[6:28, 8:18, 2:10].all() and lungs[6:28, 22:32, 2:10].all()
+    assert not lungs[:5].any() and not lungs[35:].any() and not lungs[:, :4].any()
+    assert lungs.sum() < 1.1 * 2 * 22 * 10 * 8
+
+
+def test_a_place_of_the_heat_map_covers_its_own_voxels(taught):
+    heat = np.zeros((4, 4, 4))
+    heat[0, 3, 1] = 1
+    large = taught["enlarged"](heat, (16, 16, 16))
+    middle = ndimage.center_of_mass(large)
+    assert np.allclose(middle, [1.5, 13.5, 5.5], atol=0.5)
+    assert large.mean() == pytest.approx(heat.mean(), rel=0.15)
+    assert np.allclose(taught["enlarged"](heat[::-1], (16, 16, 16)), large[::-1])
+
+
+def test_the_predictive_value_of_the_whole_set_depends_on_ct_1(taught):
+    values = [taught["over_ct1"](called, 0.97, 0.93) for called in (0, 0.5, 0.75, 1)]
+    assert np.allclose(values, [0.90, 0.32, 0.24, 0.19], atol=0.006)
+    assert taught["over_ct1"](0, 0.0, 1.0) == 0  # a network that calls nobody abnormal
 
 
 def test_a_varied_volume_keeps_its_shape_and_range(taught):
