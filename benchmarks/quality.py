@@ -255,7 +255,7 @@ def brain_train(names: Names, watch: Watch) -> None:
     with suppress(_Over):
         execute("03_quicknat_brain_structures", ["pretrain", "finetune"], names)
     if not watch.good():
-        watch.look(names["networks"]["coronal"])
+        watch.look((names.get("networks") or names["pretrained"])["coronal"])
 
 
 def brain_tutorial(names: Names, watch_of: Callable[[Score], Watch]) -> Watch:
@@ -327,7 +327,8 @@ def nuclei_ours(names: Names) -> Score:
     def score(network):
         names["network"] = network
         cases = names["validation"]
-        found = [names["from_depth"](names["maps_of"](names["image"][k])) for k in cases]
+        maps = [names["maps_of"](names["image"][k]) for k in cases]
+        found = [names["instances_of"]("watershed on gaps", each, rise=0.1) for each in maps]
         return mean_of(ap50, names["truth"], cases, found)
 
     return score
@@ -428,8 +429,8 @@ CONTESTS = {
     ),
     "05_unet_nuclei": Contest(
         "AP at IoU .5", 0.6, "feed",
-        ("ceiling", "tutorial-train", "tutorial-score", "tutorial-figure"),
-        ("predict", "instances"),
+        ("ceiling-scores", "tutorial-train", "tutorial-score", "tutorial-figure"),
+        ("predict", "instances", "flood"),
         ("train", "fit"), nuclei_ours, nuclei_tutorial,
     ),
     "06_ct_classification_3d": Contest(

@@ -1,7 +1,12 @@
 """Lesson 3: the network and the loss that the student builds, and what a run ends with."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from lesson_run import check_exercise, learned, run
 
@@ -190,6 +195,132 @@ def test_a_step_is_never_longer_than_a_gradient_of_length_2_makes_it():
     names["one_epoch"](network, optimizer, torch.full((4,), 1e6), "coronal", [0], "manual", 0)
     moved = [after.detach() - first for after, first in zip(network.parameters(), before)]
     assert float(torch.cat([m.flatten() for m in moved]).norm()) == pytest.approx(0.2, rel=0.01)
+
+
+def test_the_greys_are_those_of_imsave():
+    through = lessons.defined_by(LESSON, ("imports", "colour"))["through_colours"]
+    assert through(np.array([[0, 1, 2, 3]]))[0].tolist() == [30, 91, 137, 215]
+    assert through(np.array([[0, 1, 2]]))[0].tolist() == [30, 110, 215]
+
+
+def test_dice_above_one_is_derived_as_monai_computes_it(taught, capsys):
+    exec(lessons.sources(LESSON)["dice-above-one"], dict(taught))
+    said = capsys.readouterr().out
+    assert said.splitlines() == [
+        "Dice of a perfect prediction: 1.333", "by hand: 2 * 12 / (12 + 6) = 1.333",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [[16, 16, 16, 16], [700, 20, 160, 120]])
+def test_the_floor_of_two_softmaxes_is_that_of_the_sizes_of_the_classes(sizes):
+    floor = lessons.defined_by(LESSON, ("imports", "softmax-floor"))["floor_of"](sizes)
+    truth = torch.eye(4).repeat_interleave(torch.tensor(sizes), 0)
+    said = (50 * truth).softmax(1).softmax(1)
+    dice = 2 * (said * truth).sum(0) / (said + truth).sum(0)
+    assert floor == pytest.approx(float(1 - dice.mean()), abs=1e-4)
+    assert floor == pytest.approx({16: 0.525, 700: 0.638}[sizes[0]], abs=1e-3)
+
+
+def test_the_main_score_leaves_out_fluid_which_the_two_kinds_of_labels_define_differently():
+    manual = np.arange(64).reshape(4, 4, 4) % 4
+    given = {"manual": [manual], "spacing": [(1, 1, 1)]}
+    row = lessons.defined_by(LESSON, ("imports", "baseline"), given)["score"]
+    no_fluid = row(0, np.where(manual == 1, 0, manual), far=True)
+    assert (no_fluid["dice"], no_fluid["dice_csf"], no_fluid["hd95_mm"]) == (1, 0, 0)
+    assert no_fluid["hd95_csf"] > 6
+    no_white = row(0, np.where(manual == 3, 0, manual))
+    assert (no_white["dice"], no_white["dice_gm"], no_white["dice_wm"]) == (0.5, 1, 0)
+
+
+def test_the_single_view_is_chosen_without_the_test_people(taught):
+    of_view = {"coronal": 0.7, "axial": 0.9, "sagittal": 0.8}
+    names = dict(
+        taught, networks={view: view for view in of_view}, validation=[4, 5],
+        tissue_of=np.arange(4), back=lambda labels, k: labels,
+        lesson=SimpleNamespace(stopwatch=lambda name: nullcontext()),
+        probabilities=lambda network, k, view: np.full((4, 2), of_view[view]),
+        table_of=lambda cases, found: SimpleNamespace(dice=np.array([of_view[next(left)]])),
+    )  # fmt: skip
+    left = iter(of_view)
+    assert "test" not in names and "scores" not in names
+    exec(lessons.sources(LESSON)["single"], names)
+    assert names["single"] == "axial"
+
+
+def test_the_short_training_from_scratch_keeps_its_best_epoch_too(taught, tmp_path):
+    network, of_epoch = torch.nn.Linear(1, 1, bias=False), iter([0.2, 0.5, 0.3, 0.6])
+
+    def one_epoch(network, optimizer, *given):
+        optimizer.step()  # without gradients: changes nothing
+        network.weight.data += 1
+        return {"loss": 1.0}
+
+    names = lessons.defined_by(LESSON, ("imports", "given", "train"), dict(
+        settings={"drop": 9}, key="key", one_epoch=one_epoch,
+        validate=lambda *given: {"val_dice": next(of_epoch)},
+        lesson=SimpleNamespace(
+            folder=tmp_path, parameters={}, stopwatch=lambda name: nullcontext()
+        ),
+    ))  # fmt: skip
+    names["classes_of"] = lambda *given: (4, None)
+    network.weight.data[:] = 0
+    names["train_network"](network, "a", "coronal", [0], "target", 0.1, 4, look=3)
+    short = torch.load(tmp_path / "a, short.pt", weights_only=True)
+    assert short["weight"].item() == 2 and network.weight.item() == 4
+
+
+def test_torchios_figure_has_the_left_on_the_left_as_all_others():
+    image = np.zeros((8, 10, 12), np.float32)
+    image[:3] = 1  # x runs to the right: this is the person's left
+    drawn = []
+    names = lessons.defined_by(LESSON, ("imports",), {
+        "known": np.array([True]), "image": [image], "manual": [image.astype(np.uint8)],
+        "cache": {"affine": [np.diag([3.0, 3, 3, 1])]},
+        "lesson": SimpleNamespace(figure=lambda figure, *given: drawn.append(figure)),
+    })  # fmt: skip
+    exec(lessons.sources(LESSON)["subject"], names)
+    panels = [axis for axis in drawn[0].axes if "sagittal" not in axis.get_title()]
+    assert len(panels) == 4
+    for axis in panels:
+        shown = np.asarray(axis.images[0].get_array(), float)
+        shown = shown.reshape(*shown.shape[:2], -1)[..., 0]
+        bright = shown.mean(0)
+        halves = bright[: len(bright) // 2].mean() - bright[len(bright) // 2 :].mean()
+        assert (halves > 0) != axis.xaxis_inverted(), axis.get_title()
+    plt.close(drawn[0])
+
+
+def test_limits_of_agreement_have_intervals_that_hold_for_a_handful_of_people():
+    limits = lessons.defined_by(LESSON, ("imports", "agree"))["limits"]
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        (_, _), (_, _), (upper, half) = limits(rng.normal(0, 1, 6)).items()
+        held += abs(upper - 1.96) <= half
+    assert held > 900
+
+
+def test_a_trend_between_structures_is_no_trend_within_them():
+    rng = np.random.default_rng(1)
+    doubt = pd.DataFrame({"structure": np.repeat(["small", "large"], 40)})
+    level = np.repeat([0.5, 0.9], 40)
+    doubt["agreement"], doubt["dice"] = (level + rng.normal(0, 0.02, 80) for _ in range(2))
+    names = lessons.defined_by(LESSON, ("imports", "doubt-figure"), {"doubt": doubt})
+    everything = np.arange(80.0)
+    assert names["correlation"](everything, within=False) > 0.9
+    assert abs(names["correlation"](everything, within=True)) < 0.3
+    doubt["dice"] = doubt.agreement
+    assert names["correlation"](everything, within=True) == pytest.approx(1)
+
+
+def test_nibabel_assumes_which_side_is_left_whatever_the_orient_byte_says(tmp_path):
+    for value in range(6):
+        header = nibabel.AnalyzeHeader(endianness=">")
+        header["orient"] = bytes([value])
+        image = nibabel.AnalyzeImage(np.zeros((3, 4, 5, 1), np.int16), None, header)
+        nibabel.save(image, tmp_path / "scan.img")
+        read = nibabel.load(tmp_path / "scan.img")
+        assert read.header["orient"].item().ljust(1, b"\0") == bytes([value])
+        assert nibabel.aff2axcodes(read.affine) == ("L", "A", "S")
 
 
 @pytest.mark.parametrize("name", ["turn", "dice", "softmax", "rate", "missed"])

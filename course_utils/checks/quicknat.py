@@ -45,7 +45,7 @@ def unturn(function: Callable[[np.ndarray, np.ndarray], Any]) -> str:
 
 @exercise
 def one_hot(function: Callable[[Any, int], Any]) -> str:
-    """Check a function that makes one channel a class out of a label map.
+    """Check a function that makes one channel per class out of a label map.
 
     Parameters
     ----------
@@ -99,7 +99,10 @@ def dice_loss(function: Callable[[Any, Any], Any]) -> str:
     truth = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1).float()
     sure = _number(function(40.0 * truth, truth))
     if abs(sure - 0.525) < 0.005:
-        raise Wrong("sure and right logits end at 0.525: how often is the softmax taken?")
+        raise Wrong(
+            "sure and right logits end at 0.525, the floor for four classes of one size: how "
+            "often is the softmax taken?"
+        )
     if sure < -1e-3 and abs(sure) > 1:
         raise Wrong(f"sure and right logits give {sure:.1f}: logits are no probabilities yet")
     if abs(sure) > 1e-3:
