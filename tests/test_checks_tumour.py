@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,12 @@ def freeze(network, first):
     for layer in network.layers:
         learns = learns or layer.name.startswith(first)
         layer.trainable = learns and "bn" not in layer.name
+
+
+def freeze_as_published(network, first):
+    layers = types.SimpleNamespace()  # keras.layers, which takes any attribute as well
+    for _layer in network.layers:
+        layers.trainable = False
 
 
 def freeze_misspelt(network, first):
@@ -87,6 +95,7 @@ WRONG = [
     (tumour.patient_split, split_too_small, "about a third"),
     (tumour.patient_split, lambda patients, seed: np.zeros(len(patients)), "True and False were"),
     (tumour.patient_split, lambda patients, seed: patients == "", "one of the two sides is empty"),
+    (tumour.freeze, freeze_as_published, "whose attribute does your function set"),
     (tumour.freeze, freeze_misspelt, "'trainabe', which nothing reads"),
     (tumour.freeze, freeze_with_batch_norm, "leave it as it was pretrained"),
     (tumour.freeze, freeze_for_ever, "frozen before"),

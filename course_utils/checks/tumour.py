@@ -85,7 +85,8 @@ class _Network:
 def freeze(function: Callable[[Any, str], Any]) -> str:
     """Check a function that freezes a network up to a layer.
 
-    The published recipe sets an attribute whose name is misspelt: no layer reads it.
+    The published recipe loops over ``layer`` and sets the attribute of ``layers``, the module: no
+    layer reads it.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def _check_frozen(network: _Network, first: str) -> None:
     begin = next(k for k, layer in enumerate(network.layers) if layer.name.startswith(first))
     before, after = network.layers[:begin], network.layers[begin:]
     if all(layer.trainable for layer in network.layers):
-        raise Wrong("every layer can still learn: what does the function set?")
+        raise Wrong("every layer can still learn: whose attribute does your function set?")
     if any(layer.trainable for layer in before):
         name = next(layer.name for layer in before if layer.trainable)
         raise Wrong(f"{name} comes before {first} and can still learn: where does the loop stop?")
