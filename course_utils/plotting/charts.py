@@ -216,7 +216,9 @@ def bland_altman(
     sign = "/" if ratio else "-"
     ax.set(xlabel=f"mean of {first} and {second} {unit}", ylabel=f"{second} {sign} {first} {unit}")
     if ratio:
-        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5]))
+        low, high = ax.get_ylim()
+        wide = high > 3 * low
+        ax.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]) if wide else MaxNLocator(6))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_locator(NullLocator())
     ax.set_title(title, fontsize=11)
