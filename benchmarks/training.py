@@ -93,7 +93,7 @@ RECIPES = {
         lambda names: names["feed"], photograph,
     ),
     "05_unet_nuclei": Recipe(
-        "feed", ("ceiling", "tutorial-train", "tutorial-score", "tutorial-figure"),
+        "feed", ("ceiling-scores", "tutorial-train", "tutorial-score", "tutorial-figure"),
         lambda names: names["network"], lambda names: names["nuclei_loss"],
         lambda names: names["feed"], nuclei,
     ),

@@ -1,10 +1,12 @@
 """Lesson 5: the functions that the student builds, and what a run of the lesson ends with."""
 
+import inspect
+
 import numpy as np
 import pytest
 from lesson_run import check_exercise, learned, run
 
-from course_utils import lessons
+from course_utils import lessons, metrics
 
 LESSON = "05_unet_nuclei"
 
@@ -12,7 +14,8 @@ LESSON = "05_unet_nuclei"
 @pytest.fixture(scope="module")
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
-    cells = ("imports", "baseline", "prepare", "unet", "loss", "instances")
+    cells = ("imports", "baseline", "ceiling", "prepare", "unet", "loss", "predict", "instances",
+             "flood")  # fmt: skip
     return lessons.defined_by(LESSON, cells)
 
 
@@ -52,14 +55,68 @@ def test_targets_do_not_ask_for_consecutive_labels(taught):
     assert np.array_equal(taught["targets"](labels), taught["targets"](renumbered))
 
 
-def test_perfect_maps_give_the_nuclei_back(taught):
+@pytest.mark.parametrize(
+    "rung", ["watershed on distance", "watershed on depth", "watershed on gaps"]
+)
+def test_perfect_maps_give_the_nuclei_back_on_every_rung_but_the_first(taught, rung):
     labels = discs()
     maps = taught["targets"](labels) / 255
-    assert taught["components"](maps).max() == 1
-    found = taught["from_depth"](maps)
-    assert found.max() == 2
+    assert np.count_nonzero(np.unique(taught["instances_of"]("components", maps))) == 1
+    found = taught["instances_of"](rung, maps, rise=0.1)
+    assert np.count_nonzero(np.unique(found)) == 2
     assert np.mean((found > 0) == (labels > 0)) == 1
-    assert len(np.unique(found[labels == 1])) == 1
+    one, other = (np.bincount(found[labels == label]).argmax() for label in (1, 2))
+    assert one != other
+
+
+def test_the_touching_map_alone_can_part_two_nuclei(taught):
+    labels = discs()
+    maps = np.where(labels[..., None] > 0, [0.95, 0.05, 0.5], [0.05, 0.05, 0.0])
+    maps[taught["targets"](labels)[..., 1] > 0, 1] = 0.9
+    rises = {"components": np.inf, "watershed on depth": 0.2, "watershed on gaps": 0.2}
+    parts = {rung: taught["instances_of"](rung, maps, rise=rise) for rung, rise in rises.items()}
+    count = {rung: np.count_nonzero(np.unique(found)) for rung, found in parts.items()}
+    assert count == {"components": 1, "watershed on depth": 1, "watershed on gaps": 2}
+
+
+def test_what_is_smaller_than_ten_pixels_goes_on_every_rung(taught):
+    labels = np.zeros((30, 30), int)
+    labels[3:6, 3:6], labels[12:24, 12:24] = 1, 2
+    maps = taught["targets"](labels) / 255
+    for rung in taught["LADDER"]:
+        assert np.array_equal(taught["instances_of"](rung, maps, rise=0.1) > 0, labels == 2)
+
+
+def test_a_perfect_small_mask_parts_its_nuclei_once_a_gap_is_drawn(taught):
+    labels = np.kron(discs(), np.ones((8, 8), int))  # more than twice 128 pixels either way
+    iou = {
+        gap: metrics.average_precision(labels, taught["shrunk"](labels, gap=gap), [0.5])[0]
+        for gap in (False, True)
+    }
+    assert iou == {False: 0.0, True: 1.0}
+    assert np.count_nonzero(taught["with_gap"](discs()) != discs()) < 12
+    assert np.array_equal(taught["with_gap"](discs(gap=3)), discs(gap=3))
+
+
+def test_strips_overlap_by_what_the_network_can_see(taught):
+    """The old margin of 32 pixels was a third of that: the result had seams between its strips."""
+    reach = taught["reach"]()
+    overlap = inspect.signature(taught["maps_of"]).parameters["overlap"].default
+    assert 90 < reach <= overlap and overlap % 16 == 0
+    taught["network"] = taught["unet"]([4, 4, 4, 4, 4], outputs=3, at_full_size=1)
+    picture = np.random.default_rng(0).integers(0, 256, (300, 40, 3)).astype(np.uint8)
+    whole = taught["maps_of"](picture, strip=1024)
+    assert whole.shape == (300, 40, 3)
+    np.testing.assert_allclose(taught["maps_of"](picture, strip=128), whole, atol=1e-5)
+
+
+def test_views_are_turned_back_as_they_were_turned():
+    names = lessons.defined_by(LESSON, ("imports", "predict", "views"))
+    picture = np.arange(60).reshape(4, 5, 3)
+    views = list(names["views_of"](picture, 8, look=lambda turned: turned))
+    assert len(views) == 8 and all(np.array_equal(view, picture) for view in views)
+    seen = {names["turned"](picture, view).tobytes() for view in range(8)}
+    assert len(seen) == 8
 
 
 def test_distance_watershed_separates_discs_and_keeps_one_whole(taught):
@@ -91,6 +148,9 @@ def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, na
 def test_the_network_learns_its_task_on_generated_images(tmp_path, seed):
     result, folder = learned(LESSON, seed, tmp_path)
     gain = result["gain"]
+    (rung,) = [name for name in result["baseline"] if name.endswith(", chosen on validation")]
+    assert result["baseline"][rung] == result["metrics"]
+    assert len([name for name in gain if name.startswith(("watershed on", "components"))]) == 6
     assert gain["tutorial U-Net"]["low"] > 0, f"mean AP gained over the tutorial: {gain}"
     assert gain["Otsu + watershed"]["low"] > 0, f"mean AP gained over the baseline: {gain}"
     assert result["data"]["source"].startswith("generated")

@@ -15,8 +15,8 @@ from . import Wrong, exercise, returned
 def seeding(seeded_draw: Callable[[int], Any]) -> str:
     """Check a function that draws random numbers from a seed.
 
-    The published recipe writes ``np.random.seed = 42``, which puts a number in the place of a
-    function and seeds nothing.
+    A published recipe writes ``seed = 2019`` and ``np.random.seed = seed``, which puts a number in
+    the place of a function and seeds nothing.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _draw(function: Callable[[int], Any], seed: int) -> np.ndarray:
 def steps_per_epoch(batch_indices: Callable[[int, int, int], Any]) -> str:
     """Check which images are in which batch of an epoch.
 
-    The published recipe shrinks its own batch size when it comes to the last, smaller batch, and
+    A published recipe shrinks its own batch size when it comes to the last, smaller batch, and
     never grows it again.
 
     Parameters
