@@ -35,7 +35,7 @@ def prepared_chest(label, number, profile):
 
 
 def still(label):
-    """Return the numbers of some scans that nobody breathed in, so that the drawing is the truth."""
+    """Return the numbers of scans in which nobody breathed: there the drawing is the truth."""
     draws = [chest.draw_scan(np.random.default_rng([2018, 2, label, k])) for k in range(40)]
     return [k for k, scan in enumerate(draws) if scan.shift == 0]
 
@@ -88,9 +88,7 @@ def test_the_lungs_are_right_slice_by_slice_on_the_grid_of_every_profile(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_lungs_of_a_real_chest_are_found_on_the_grid_of_every_profile(
-    taught, real_ct, profile
-):
+def test_the_lungs_of_a_real_chest_are_found_on_the_grid_of_every_profile(taught, real_ct, profile):
     spacing = PROFILES[profile]["spacing"]
     unit = generators.prepare(*datasets.read_ct(real_ct), PROFILES[profile]["shape"], spacing)
     volume = np.rint(255 * unit).astype(np.uint8)
