@@ -432,3 +432,9 @@ def test_no_deep_learning_framework_is_imported():
 def test_every_public_name_is_there():
     assert all(hasattr(plotting, name) for name in plotting.__all__)
     assert set(images.OUTLINES) == {"matched", "missed", "extra"}
+
+
+def test_a_score_in_pixels_is_written_without_digits_that_say_nothing():
+    pixels = plotting.intervals({"one": Interval(856.016, 378.0, 1335.0, n=9)})
+    share = plotting.intervals({"one": Interval(0.8371, 0.8, 0.9, n=9)})
+    assert [text.get_text() for axes in (pixels, share) for text in axes.texts] == ["856", "0.837"]

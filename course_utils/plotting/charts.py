@@ -319,7 +319,7 @@ def intervals(
         ax.plot([found.low, found.high], [i, i], color=how["color"], linewidth=2)
         ax.plot(found.value, i, **how)
         ax.annotate(
-            f"{found.value:.3f}",
+            _written(found.value),
             (found.value, i),
             xytext=(0, 6),
             textcoords="offset points",
@@ -334,6 +334,18 @@ def intervals(
     ax.set(xlabel=xlabel)
     ax.set_title(title, fontsize=11)
     return ax
+
+
+def _written(value: float) -> str:
+    """Return a score with as many digits as say something: shares three decimals, pixels none.
+
+    Examples
+    --------
+    >>> [_written(value) for value in (0.8371, 4.2, 51.293, 856.016)]
+    ['0.837', '4.200', '51.3', '856']
+    """
+    digits = 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f}"
 
 
 def compare(
