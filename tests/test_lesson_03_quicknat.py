@@ -331,7 +331,10 @@ def test_each_solution_passes_its_check_and_each_placeholder_does_not(taught, na
 @pytest.mark.parametrize("seed", [7, 2018])
 def test_the_networks_learn_their_task_on_generated_brains(tmp_path, seed):
     result, folder = learned(LESSON, seed, tmp_path)
-    assert result["gain"]["FAST"]["low"] > 0, f"Dice gained over FAST: {result['gain']}"
+    found, fast = result["metrics"], result["baseline"]["FAST"]
+    for tissue in ("dice_gm", "dice_csf"):  # where FAST errs by habit; in white matter it is good
+        assert found[tissue]["low"] > fast[tissue]["high"], f"{tissue}: {found}, FAST: {fast}"
+    assert found["dice"]["low"] > 0.75, f"Dice of grey and white matter: {found}"
     assert result["data"]["source"].startswith("generated")
     assert len(list((folder / "figures").glob("*.png"))) >= 10
     (saved,) = folder.glob("*_quicknat.nii.gz")
