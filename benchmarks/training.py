@@ -99,7 +99,7 @@ RECIPES = {
     ),
     "06_ct_classification_3d": Recipe(
         "split", ("prepare-race", "histogram", "histogram-figure", "leak-test"),
-        lambda names: names["model"], lambda names: names["loss"],
+        lambda names: names["untrained"], lambda names: names["loss"],
         lambda names: names["feed_of"](names["train"], batch=4, seed=names["SEED"]), turned_scan,
     ),
 }  # fmt: skip
