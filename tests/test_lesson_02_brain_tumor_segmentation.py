@@ -1,6 +1,7 @@
 """Lesson 2: the functions that the student builds, and what a run of the lesson ends with."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from lesson_run import check_exercise, learned, run
 
@@ -13,7 +14,7 @@ LESSON = "02_brain_tumor_segmentation"
 def taught():
     """Names defined by the cells of the lesson that build things, without running the lesson."""
     cells = ("imports", "blocks", "resunet", "loss", "slope", "augment", "prepare", "baseline")
-    cells += ("batch-loss",)
+    cells += ("leak", "adam", "train", "gate", "gate-after", "doubt-table", "size", "metric")
     return lessons.defined_by(LESSON, cells)
 
 
@@ -47,12 +48,101 @@ def test_the_losses_built_by_hand_are_those_of_the_module(taught):
     assert np.allclose((1 - index) ** 0.75, np.asarray(losses.focal_tversky(truth, guess)))
 
 
-def test_the_published_loss_breaks_at_a_perfect_prediction_and_ours_does_not(taught):
+def batch(*logits):
+    return np.stack(logits).astype("float32")
+
+
+def test_the_published_loss_breaks_at_a_perfect_batch_and_ours_does_not(taught):
     mask = np.eye(6, dtype="float32")
-    logits = np.where(mask > 0, 40, -200).astype("float32")
-    _, published = taught["slopes"](taught["published_loss"], mask, logits)
-    _, ours = taught["slopes"](losses.focal_tversky, mask, logits)
+    masks, logits = mask[None], batch(np.where(mask > 0, 40, -200))
+    _, published = taught["slopes"](taught["published_loss"], masks, logits)
+    _, ours = taught["slopes"](taught["batch_loss"], masks, logits)
     assert not np.isfinite(published).all() and np.isfinite(ours).all()
+
+
+def test_the_published_loss_takes_the_batch_as_one_so_one_perfect_slice_does_no_harm(taught):
+    mask = np.eye(6, dtype="float32")
+    logits = batch(np.where(mask > 0, 40, -200), np.full((6, 6), -7))
+    value, slope = taught["slopes"](taught["published_loss"], np.stack([mask, mask]), logits)
+    assert np.isfinite(value) and np.isfinite(slope).all()
+
+
+def test_the_slopes_are_those_of_the_loss(taught):
+    from keras import ops
+
+    rng = np.random.default_rng(3)
+    masks, logits = (rng.random((2, 4, 4)) < 0.5).astype("float32"), rng.normal(size=(2, 4, 4))
+    logits = logits.astype("float32")
+    _, slope = taught["slopes"](lambda truth, guess: ops.sum(guess), masks, logits)
+    inside = 1 / (1 + np.exp(-logits.ravel()))
+    assert np.allclose(slope, inside * (1 - inside), atol=1e-4)
+
+
+def test_the_length_of_a_step_is_that_of_keras_own_adam(taught, monkeypatch):
+    import keras
+
+    slope = np.array([1e-5, 1e-4, 1e-3, 1e-2], "float32")
+    monkeypatch.setitem(taught, "slope", slope)
+    plain = taught["step_length"](keras.optimizers.Adam(0.001), 1)
+    first, later = (
+        taught["step_length"](keras.optimizers.Adam(0.05, epsilon=0.1), step) for step in (1, 72)
+    )
+    small = slope <= 1e-3  # far below epsilon
+    assert np.allclose(plain[1:], 0.001, rtol=0.05)
+    assert np.allclose(first[small], 0.5 * np.sqrt(1 - 0.999) * slope[small], rtol=0.02)
+    assert np.allclose(later[small], 0.5 * np.sqrt(1 - 0.999**72) * slope[small], rtol=0.02)
+
+
+@pytest.mark.parametrize(("ill", "well"), [(40, 60), (16, 16), (9, 200), (3, 50), (60, 2)])
+@pytest.mark.parametrize("size", [8, 16])
+def test_every_validation_batch_holds_slices_with_and_without_tumour(
+    taught, monkeypatch, ill, well, size
+):
+    masks = np.zeros((ill + well, 8, 8), bool)
+    masks[:ill, 2:4, 2:4] = True  # one after the other, as in a patient
+    monkeypatch.setitem(taught, "image", {"p": np.zeros((ill + well, 8, 8, 3), np.uint8)})
+    monkeypatch.setitem(taught, "truth", {"p": masks})
+    pictures, kept = taught["held_out"](["p"], size)
+    assert len(pictures) == len(kept) and len(kept) % size == 0
+    for start in range(0, len(kept), size):
+        there = kept[start : start + size].any(axis=(1, 2, 3))
+        assert there.sum() == size // 2
+
+
+def test_a_split_of_slices_leaves_neighbours_and_one_by_patient_does_not(taught, monkeypatch):
+    slices = pd.DataFrame({"patient": np.repeat(list("ab"), 5), "slice": [*range(5)] * 2})
+    monkeypatch.setitem(taught, "positive", slices)
+    every_second = np.arange(10) % 2 == 0
+    assert taught["beside_training"](every_second) == 1
+    assert taught["beside_training"]((slices.patient == "a").to_numpy()) == 0
+
+
+def test_a_doubt_that_says_nothing_is_not_shown_to_be_of_use(taught, monkeypatch):
+    rng = np.random.default_rng(5)
+    risk = rng.random(60)
+    monkeypatch.setitem(taught, "risk", risk)
+    monkeypatch.setitem(taught, "group", np.repeat(np.arange(12), 5))
+    monkeypatch.setitem(taught, "judged", np.ones(60, bool))
+    honest, random = (taught["area_of"](doubt, less=1.0) for doubt in (risk, rng.random(60)))
+    assert honest.high < 0 < random.high and random.low <= random.value <= random.high
+
+
+def test_a_correlation_is_that_of_the_ranks_ties_shared(taught):
+    from scipy import stats
+
+    rng = np.random.default_rng(6)
+    size = rng.integers(1, 9, 40)
+    score = np.clip(size / 9 + rng.normal(0, 0.2, 40), 0, 1)
+    found = taught["rank_correlation"](size, score, np.repeat(np.arange(10), 4))
+    assert found.value == pytest.approx(stats.spearmanr(size, score).statistic)
+    assert found.low < found.value < found.high
+    assert taught["rank_correlation"](size, 0 * score, np.arange(40)).value == 0
+
+
+def test_pieces_apart_from_the_largest_are_counted_as_lost(taught):
+    mask = np.zeros((3, 9, 9), bool)
+    mask[:, 5:, 5:], mask[0, :2, :2] = True, True
+    assert taught["outside"](mask) == pytest.approx(4 / 52)
 
 
 def test_nothing_outlined_is_cheap_slice_by_slice_and_dear_over_the_batch(taught):
