@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lesson_run import check_exercise, learned, run
+from scipy import ndimage
 
 from course_utils import lessons, splits
 
@@ -30,9 +31,18 @@ def taught():
 def test_the_tutorials_network_has_its_published_sizes(taught):
     base, published = taught["tutorial_network"]()
     assert published.count_params() == 25_817_218
-    for layer in base.layers:
-        layer.trainable = False
+    layers = taught["layers"]
+    try:
+        for _layer in base.layers:
+            layers.trainable = False  # as published
+        assert taught["trainable"](published) == 25_764_098
+    finally:
+        del layers.trainable
+    base.trainable = False
     assert taught["trainable"](published) == 2_229_506
+    cells = lessons.sources(LESSON)
+    for cell in ("tutorial-count", "exercise-freeze-cell"):
+        assert "layers.trainable = False" in cells[cell]
 
 
 def test_freezing_leaves_the_last_stage_and_no_batch_normalisation(taught):
@@ -67,6 +77,20 @@ def test_the_resnet_is_flat_saved_whole_and_expects_raw_grey_levels(taught, tmp_
     np.testing.assert_allclose(
         again.predict(pixel, verbose=0), network.predict(pixel, verbose=0), atol=1e-3
     )
+
+
+def test_the_small_network_has_as_many_convolutions_as_the_lesson_says(taught):
+    kinds = [type(layer).__name__ for layer in taught["build"]("small", 64, 4).layers]
+    assert kinds.count("Conv2D") == 10
+    assert "ten convolutions" in lessons.sources(LESSON)["profiles-lead"]
+
+
+def test_the_network_for_the_unseen_site_is_trained_like_the_first():
+    cells = lessons.sources(LESSON)
+    assert 'learn(network, train, validation, "patients", settings["epochs"])' in cells["fit"]
+    assert 'learn(stranger, near, spare, "site", settings["epochs"])' in cells["site"]
+    profiles = lessons.defined_by(LESSON, ["profiles"])["PROFILES"]
+    assert not any("site" in profile for profile in profiles.values())
 
 
 def test_the_small_network_ignores_brightness_and_contrast_of_a_sequence(taught):
@@ -116,6 +140,53 @@ def test_slice_position_learns_from_the_known_slices_only(taught):
     taught["tumour"] = np.array([False, True, False, False])
     score = taught["by_position"](np.array([0, 1, 2]))
     np.testing.assert_allclose(score, [0, 1, 0, 1], atol=1e-6)  # the last one's own label is not
+
+
+@pytest.fixture
+def two_scanners(taught):
+    """Two patients of four slices, the second scanned twice as bright; a lesion in one each."""
+    y, x = np.mgrid[:128, :128]
+    far = np.hypot(y - 64, x - 64)
+    head = np.where(far < 55, 60.0, 0)
+    head[(far >= 49) & (far < 55)] = 127  # fat
+    heads = np.repeat(head[None], 8, axis=0)
+    heads[2:4, 60:72, 80:92] = heads[4:6, 60:72, 80:92] = 100  # lesions, duller than the fat
+    heads[4:] *= 2
+    small = np.repeat(heads[..., None], 3, axis=-1).astype("uint8")
+    patient = np.repeat(["a", "b"], 4)
+    return taught | {"small": small, "patient": patient, "block": 2, "ndimage": ndimage}
+
+
+def test_the_bright_place_is_no_straw_man_it_leaves_out_the_rim_and_the_scanner(two_scanners):
+    names = lessons.defined_by(LESSON, ["baseline"], two_scanners)
+    for blur in (4, 8, 16):
+        row, column = np.unravel_index(names["bright"](2, blur, 24).argmax(), (128, 128))
+        assert 60 <= row < 72 and 80 <= column < 92
+    assert names["bright"](2, 4, 0).argmax() != names["bright"](2, 4, 24).argmax()  # the fat
+    brightest = [names["bright"](k).max() for k in range(8)]
+    score = np.array(brightest) / [names["usual"](one) for one in names["patient"]]
+    truth = np.isin(np.arange(8), (2, 3, 4, 5))
+    assert score[truth].min() > score[~truth].max()
+    assert min(np.array(brightest)[truth]) < max(np.array(brightest)[~truth])
+
+
+def test_a_round_is_answered_without_changing_what_other_cells_hold(taught):
+    part = pd.Series(["train", "validation", "test"] * 4)
+    probability = np.linspace(0, 1, 12)
+    taught |= {
+        "parts": ["train", "validation", "test"],
+        "baselines": {"slice position": np.ones(12), "majority": np.zeros(12)},
+        "by_position": lambda known: np.full(12, float(len(known))),
+        "threshold_of": lambda score, held: 0.5,
+        "calibrated": lambda model, part: (probability * 2, 2.0, probability, 0.5),
+    }
+    names = lessons.defined_by(LESSON, ["answers"], taught)
+    found = names["answer"](part, "network")
+    assert found["asked"].tolist() == [2, 5, 8, 11] and found["model"] == "network"
+    np.testing.assert_array_equal(found["score"]["slice position"], [4.0] * 4)
+    np.testing.assert_array_equal(found["called"]["this lesson"], [False, False, True, True])
+    assert not found["called"]["majority"].any()
+    assert taught["baselines"]["slice position"].tolist() == [1.0] * 12
 
 
 def test_the_cheat_copies_the_nearest_slice_of_the_same_patient(taught):
