@@ -93,6 +93,17 @@ def test_the_network_for_the_unseen_site_is_trained_like_the_first():
     assert not any("site" in profile for profile in profiles.values())
 
 
+def test_lessons_1_and_2_say_the_same_of_left_and_right():
+    second = lessons.sources("02_brain_tumor_segmentation")["data-figure-lead"]
+    for text in (lessons.sources(LESSON)["data-read-lead"], second):
+        assert "carry no orientation" in " ".join(text.split())
+
+
+def test_the_viewer_names_its_sequences():
+    cell = lessons.sources(LESSON)["viewer"]
+    assert "set_title(name" in cell and "set_xlabel" not in cell  # an axis that is off has no label
+
+
 def test_the_small_network_ignores_brightness_and_contrast_of_a_sequence(taught):
     network = taught["build"]("small", 64, 4)
     slices = np.random.default_rng(0).uniform(20, 200, (2, 64, 64, 3)).astype("float32")
