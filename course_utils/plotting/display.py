@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..errors import ParameterError
 
-DPI = 100
+DPI = 84
 """Dots per inch: a figure 9.5 inches wide fills a notebook's column."""
 
 WIDTH = 9.5
