@@ -88,7 +88,7 @@ RECIPES = {
     ),
     "04_unet_skin_lesions": Recipe(
         "feed",
-        ("dead-figure", "tutorial-curves", "ceiling", "bilinear"),
+        ("dead-figure", "ceiling", "bilinear"),
         lambda names: names["network"], lambda names: names["border_loss"],
         lambda names: names["feed"], photograph,
     ),
