@@ -1,5 +1,8 @@
 """Lesson 4: the functions that the student builds, and what a run of the lesson ends with."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from lesson_run import check_exercise, learned, run
@@ -172,9 +175,29 @@ def test_the_interval_of_a_rank_correlation_holds_in_19_of_20(taught):
     assert 0.92 < np.mean([one.low < 0 < one.high for one in found]) < 0.98
 
 
-def test_a_pretrained_way_down_rests_at_first_and_then_moves_slowly():
-    code = lesson_code("encoder-fit")
-    assert "backbone.trainable = not alone or rate < 1e-3" in code and "1e-4 if alone" in code
+@pytest.mark.parametrize("origin", ["pretrained", "untrained"])
+def test_a_pretrained_way_down_rests_at_first_and_then_moves_slowly(taught, origin, monkeypatch):
+    fits = []
+
+    def with_encoder(backbone):
+        network = taught["with_encoder"](backbone)
+        down = {id(variable) for variable in backbone.variables}
+        network.fit = lambda epochs, callbacks, **_: fits.append(
+            (epochs, callbacks, down.isdisjoint(map(id, network.trainable_variables)))
+        )
+        return network
+
+    names = dict(taught, with_encoder=with_encoder, SEED=1, feed=None, validation=None)
+    names["settings"] = dict(encoder_epochs=6, encoder_width=0.25, encoder="none")
+    names["encoder"] = lambda: (taught["encoder"]()[0], origin)
+    names |= dict(arrays=lambda _: None, prepare_training=lambda _m, _e, rate, _n: rate)
+    names["lesson"] = SimpleNamespace(stopwatch=lambda _: nullcontext())
+    monkeypatch.setattr(names["generators"], "endless", lambda _: {})
+    exec(lesson_code("encoder-fit"), names)
+    if origin == "pretrained":
+        assert fits == [(3, 1e-3, True), (3, 1e-4, False)]
+    else:
+        assert fits == [(6, 1e-3, False)]
 
 
 def test_the_largest_region_stays_and_its_holes_are_filled(taught):
