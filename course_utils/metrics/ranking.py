@@ -318,10 +318,10 @@ def ece_interval(
     errors can lie wholly above the error that was measured. Here the mean excess of the resamples
     is taken off the value, and the interval is reflected about `ece` (the basic bootstrap). Where
     `ece` is no larger than what resamples make of no error at all (each gap measured from its own
-    mean), the interval begins at 0.
+    mean), the interval begins at 0; nor does it end below that.
 
-    Simulated at 60 to 416 cases, alone or of 15 patients, in 5 and in 10 bins, the interval at 95 %
-    held the true error in 90 to 98 % of the draws.
+    Simulated for 120 cases, and for 195 of 15 patients, with true errors of 0 to 0.15, the interval
+    at 95 % held the true error in 89 to 99 % of the draws.
 
     Parameters
     ----------
@@ -351,9 +351,8 @@ def ece_interval(
 
     Examples
     --------
-    >>> sure = ece_interval([0, 1] * 30, [0.5] * 60)  # right on average
-    >>> print(sure.value, sure.low)
-    0.0 0.0
+    >>> print(ece_interval([0, 1] * 30, [0.5] * 60))  # right on average, as far as 60 cases tell
+    0.000 (0.000 to 0.133)
     """
     truth, probability = _probabilities(truth, probability)
     _, codes = values_and_codes(probability, groups)
@@ -371,8 +370,8 @@ def ece_interval(
     by_chance = np.abs(drawn - gaps.sum(axis=0) / len(truth)).sum(axis=1)
     lower, upper = _quantiles(len(sizes), level)
     low, high = 2 * plain - np.quantile(errors, (upper, lower))
-    if plain <= np.quantile(by_chance, upper):
-        low = 0.0
+    chance = np.quantile(by_chance, upper)
+    low, high = (0.0 if plain <= chance else low), max(high, chance)
     value = 2 * plain - errors.mean()
     value, low, high = np.maximum([value, low, high], 0.0)
     return Interval(float(value), float(low), float(high), len(truth), len(sizes))
