@@ -100,6 +100,15 @@ def test_a_photograph_keeps_its_colours_and_a_chart_takes_little_room():
     assert stored.mode == "P" and (np.asarray(stored.convert("RGB")) == drawn).all()
 
 
+@pytest.mark.parametrize("width", [4.6, 9.5, 3.4, 7.3])
+def test_no_picture_is_sheared_by_a_pixel(width):
+    """4.6 inches at 100 dots are 459.99 columns, of which 460 are drawn."""
+    fig = plt.figure(figsize=(width, 2))
+    fig.add_artist(plt.Line2D([0.5, 0.5], [0, 1], color="black", linewidth=4))
+    pixels = np.asarray(Image.open(io.BytesIO(plotting.png(fig, dpi=100))).convert("L"))
+    assert (pixels == pixels[0]).all() and pixels.min() == 0
+
+
 def test_a_label_that_nobody_would_see_is_refused():
     fig, ax = plt.subplots()
     ax.set_axis_off()

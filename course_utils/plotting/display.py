@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -142,14 +143,16 @@ def _with_palette(picture: Image.Image) -> Image.Image:
 
 def _drawn(fig: Figure, dpi: int) -> Image.Image:
     """Return the pixels of a figure: through a PNG of matplotlib's they would take longer."""
-    pixels, before = io.BytesIO(), fig.dpi
+    before = fig.dpi
     fig.set_dpi(dpi)
     try:
-        fig.savefig(pixels, format="rgba", dpi=dpi, facecolor="white")
-        size = tuple(int(length) for length in fig.bbox.size)
+        canvas = FigureCanvasAgg(fig)
+        canvas.draw()
+        drawn = Image.fromarray(np.array(canvas.buffer_rgba()))
     finally:
         fig.set_dpi(before)
-    return Image.frombytes("RGBA", size, pixels.getvalue()).convert("RGB")
+    white = Image.new("RGBA", drawn.size, "white")
+    return Image.alpha_composite(white, drawn).convert("RGB")
 
 
 def show(fig: Figure, alt: str, name: str | None = None, lesson: Any = None) -> None:
