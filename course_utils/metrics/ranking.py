@@ -352,7 +352,7 @@ def ece_interval(
     Examples
     --------
     >>> print(ece_interval([0, 1] * 30, [0.5] * 60))  # right on average, as far as 60 cases tell
-    0.000 (0.000 to 0.133)
+    0.000 (0.000 to 0.150)
     """
     truth, probability = _probabilities(truth, probability)
     _, codes = values_and_codes(probability, groups)
