@@ -416,7 +416,7 @@ CONTESTS = {
         slices_ours, slices_tutorial,
     ),
     "02_brain_tumor_segmentation": Contest(
-        "Dice by patient", 0.6, "fit", ("slope", "edges", "adam", "baseline-show"), (),
+        "Dice by patient", 0.6, "fit", ("slope", "edges", "adam"), (),
         ("fit-run",), tumour_ours, tumour_tutorial,
     ),
     "03_quicknat_brain_structures": Contest(

@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        without = ("slope", "edges", "adam", "baseline-show")
+        without = ("slope", "edges", "adam")
         names = stage(LESSON, "fit", without=without, folder=folder)
         result = {
             "first step: as Keras does it / this lesson": first_steps(names, chosen.rounds),

@@ -82,7 +82,7 @@ RECIPES = {
         grey_slice,
     ),
     "02_brain_tumor_segmentation": Recipe(
-        "feed", ("slope", "edges", "adam", "baseline-show"),
+        "feed", ("slope", "edges", "adam"),
         lambda names: names["networks"]["this lesson's"],
         lambda names: names["losses"].focal_tversky, lambda names: names["feed"], grey_slice,
     ),

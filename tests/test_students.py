@@ -51,7 +51,8 @@ def run_copy(lesson: str, answers: str, folder) -> tuple[execution.Outcome, list
         with_cells_run_twice(copied)
     source, target = folder / f"{lesson}.ipynb", folder / "notebook.ipynb"
     nbformat.write(copied, source)
-    values = {"EPOCHS": 1, "OUTPUT_DIR": str(folder)}
+    short = {name: 1 for name in parameters.contract(copied) if name.endswith("EPOCHS")}
+    values = {**short, "OUTPUT_DIR": str(folder)}
     job = Job(lesson, str(source), str(target), values, environment={"COURSE_DATA": ""})
     outcome = execution.execute(job)
     ran = nbformat.read(target, as_version=4)
