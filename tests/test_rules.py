@@ -129,6 +129,8 @@ def test_reading_first_is_allowed(line):
         ("EPOCHS = EPOCHS or 3", "", {"bound_once"}),
         ("EPOCHS += 1", "", {"bound_once"}),
         ("scores = 1\nscores = scores + 1", "print(scores)", set()),
+        ("k = 1\ndef f():\n    return k", "for k in range(3): print(k)", {"bound_once"}),
+        ("k = 1\ndef f(k):\n    return k", "for k in range(3): print(k)", set()),
         ("answer = 1", "", set()),  # a solution binds what its exercise binds
     ],
 )

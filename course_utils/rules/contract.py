@@ -77,14 +77,17 @@ def _names(cell) -> list[str]:
 def bound_once(notebook) -> Iterator[tuple[int, str]]:
     """A name that one cell takes from another is bound in one cell, so any cell can be run again.
 
-    A cell that takes a name from elsewhere does not bind it anew either. An exercise and its
-    solution count as one cell; imports and names used within their own cell are free.
+    A cell that takes a name from elsewhere does not bind it anew either, and what a function looks
+    up when it is called is bound once too. An exercise and its solution count as one cell; imports
+    and other names used within their own cell are free.
     """
     binders: dict[str, list[int]] = {}
     takers: list[tuple[int, str, bool]] = []  # cell, name, whether the cell binds it as well
     for i, cell in code_cells(notebook):
-        taken, bound = _from_elsewhere(tree(cell) or ast.Module([], []))
+        module = tree(cell) or ast.Module([], [])
+        taken, bound = _from_elsewhere(module)
         takers += [(i, name, name in bound) for name in taken]
+        takers += [(i, name, False) for name in _looked_up(module) & bound]
         if "solution" not in tags(cell):
             for name in bound:
                 binders.setdefault(name, []).append(i)
@@ -111,6 +114,12 @@ def _from_elsewhere(module: ast.Module) -> tuple[list[str], set[str]]:
         elif name not in bound and name not in taken:
             taken.append(name)
     return [name for name in taken if name not in imported], bound - imported
+
+
+def _looked_up(module: ast.Module) -> set[str]:
+    """Return the names outside its functions that they read, which happens when they are called."""
+    defined = [node for node in module.body if isinstance(node, ast.FunctionDef)]
+    return {name for node in defined for name, read in uses_of(node) if read}
 
 
 def uses_of(module: ast.AST) -> list[tuple[str, bool]]:
