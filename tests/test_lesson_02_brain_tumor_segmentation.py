@@ -82,7 +82,7 @@ def test_the_length_of_a_step_is_that_of_keras_own_adam(taught, monkeypatch):
     import keras
 
     slope = np.array([1e-5, 1e-4, 1e-3, 1e-2], "float32")
-    monkeypatch.setitem(taught, "slope", slope)
+    monkeypatch.setitem(taught, "constant", slope)
     plain = taught["step_length"](keras.optimizers.Adam(0.001), 1)
     first, later = (
         taught["step_length"](keras.optimizers.Adam(0.05, epsilon=0.1), step) for step in (1, 72)
