@@ -88,7 +88,7 @@ def normalise(function: Callable[[np.ndarray], Any]) -> str:
 
 @exercise
 def learning_rate(function: Callable[[int, int], Any]) -> str:
-    """Check the published learning-rate schedule at the end of an epoch.
+    """Check the learning-rate schedule of the tutorial at the end of an epoch.
 
     ``ExponentialDecay(1e-4, decay_steps=30, decay_rate=0.96, staircase=True)``
 

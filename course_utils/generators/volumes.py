@@ -107,8 +107,8 @@ def prepare_corners(
     A quarter turn whatever the affine, then a linear interpolation that lays the first and last
     voxels of each axis onto each other whatever the spacing. It gives what
     ``zoom(rotate(volume, 90, reshape=False), ..., order=1)`` of ``scipy.ndimage`` gives for square
-    slices, without a spline: a quarter turn only exchanges axes, and no voxel that the
-    interpolation does not look at is computed.
+    slices, without a spline: a quarter turn only exchanges two axes and reverses one, and no
+    voxel that the interpolation does not look at is computed.
 
     Parameters
     ----------
