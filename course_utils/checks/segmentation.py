@@ -48,7 +48,7 @@ def patient_dice(function: Callable[[np.ndarray, np.ndarray], Any]) -> str:
             f"predicted ones: work it out with a pencil and compare with your {found:.3f}"
         )
     _empty_patients(function)
-    return "all voxels of a patient are one set: its empty slices neither help nor hurt"
+    return "all voxels of a patient are one set: an empty slice left empty neither helps nor hurts"
 
 
 def _patient() -> tuple[np.ndarray, np.ndarray]:
