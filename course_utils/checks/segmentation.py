@@ -230,7 +230,7 @@ def false_positive_area(function: Callable[[np.ndarray, np.ndarray], Any]) -> st
         quiet = _number(function(truth.copy(), truth.copy()))
     if quiet != 0:
         raise Wrong(f"a perfect prediction has no false area, yours says {quiet:g}")
-    return "the healthy slices have a voice of their own, which no Dice gives them"
+    return "healthy slices have a voice of their own, which the Dice by patient does not give them"
 
 
 @exercise
