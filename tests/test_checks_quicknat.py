@@ -47,6 +47,11 @@ def mean_distance(distances, worst):
     return np.where(np.isfinite(distances), distances, worst).mean()
 
 
+def smoothed(p, truth, constant=1.0):
+    shared, total = (p * truth).sum((0, 2, 3)), (p + truth).sum((0, 2, 3))
+    return 1 - ((2 * shared + constant) / (total + constant)).mean()
+
+
 RIGHT = {
     "unturn": unturn,
     "one_hot": one_hot,
@@ -64,6 +69,7 @@ WRONG = [
     ("dice_loss", lambda x, y: dice_of(x.softmax(1).softmax(1), y), "how often"),
     ("dice_loss", lambda x, y: 1 - dice_of(x.softmax(1), y), "1 - Dice"),
     ("dice_loss", lambda x, y: (x.softmax(1) - y).abs().mean(), "random logits"),
+    ("dice_loss", lambda x, y: smoothed(x.softmax(1), y), "constant is added"),
     ("rates", lambda *a: rates(*a, inside=True), "within an epoch"),
     ("rates", noted_late, "list is not"),
     ("rates", lambda o, s, epochs, steps: [0.1] * epochs, "1250"),
@@ -89,3 +95,11 @@ def test_the_placeholder_is_unanswered(name, placeholder):
 def test_a_wrong_answer_gets_its_hint(name, answer, hint):
     verdict = getattr(CHECKS, name)(answer)
     assert not verdict.passed and hint in verdict.hint, verdict
+
+
+def test_channels_of_true_and_false_are_a_right_answer():
+    def stacked(labels, classes):
+        return torch.stack([labels == k for k in range(classes)], 1)
+
+    verdict = CHECKS.one_hot(stacked)
+    assert verdict.passed, verdict

@@ -73,7 +73,7 @@ def one_hot(function: Callable[[Any, int], Any]) -> str:
         raise Wrong("there are other values than 0 and 1: each channel is a mask of one class")
     if not torch.equal(found.float().sum(1), torch.ones(2, 2, 3)):
         raise Wrong("a pixel is in no class or in several: each belongs to exactly one")
-    if not torch.equal(found.argmax(1), labels):
+    if not torch.equal(found.long().argmax(1), labels):  # bool has no argmax
         raise Wrong("channel k should be 1 where the label is k: are the axes in order?")
     return "a perfect prediction scores 1 again"
 
@@ -113,6 +113,10 @@ def dice_loss(function: Callable[[Any, Any], Any]) -> str:
     expected, found = float(1 - (2 * shared / total).mean()), _number(function(logits, truth))
     if abs(found - float(1 - 2 * shared.sum() / total.sum())) < 1e-5 < abs(found - expected):
         raise Wrong("all classes are pooled, so the background decides: a Dice for each, then mean")
+    for constant in (1.0, 0.1, 0.01):
+        smooth = float(1 - ((2 * shared + constant) / (total + constant)).mean())
+        if abs(found - smooth) < 1e-5 < 1e-4 < abs(found - expected):
+            raise Wrong("a constant is added to the fraction: leave it out, no class is empty here")
     if abs(found - expected) > 1e-4:
         raise Wrong(
             f"on random logits {expected:.4f} was expected, found {found:.4f}: softmax over which "

@@ -210,7 +210,8 @@ def to_nifti(source: str | os.PathLike, target: str | os.PathLike) -> Path:
     -------
     pathlib.Path
         Of the NIfTI file. Its axes are not turned; the affine, which NIfTI can say and Analyze
-        only implies, is written as both qform and sform.
+        only implies, is written as both qform and sform. The space is that of Talairach where the
+        file's name has T88 in it, as OASIS names what it has turned to that atlas.
     """
     import nibabel
 
@@ -218,8 +219,9 @@ def to_nifti(source: str | os.PathLike, target: str | os.PathLike) -> Path:
     array = np.asanyarray(image.dataobj)
     array = array.astype(array.dtype.newbyteorder("="))
     made = nibabel.Nifti1Image(array, image.affine)
-    made.set_qform(image.affine, code="scanner")
-    made.set_sform(image.affine, code="scanner")
+    code = "talairach" if "t88" in Path(source).name.lower() else "scanner"
+    made.set_qform(image.affine, code=code)
+    made.set_sform(image.affine, code=code)
     made.header.set_xyzt_units("mm")
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
