@@ -174,11 +174,23 @@ def test_the_bright_place_is_no_straw_man_it_leaves_out_the_rim_and_the_scanner(
         row, column = np.unravel_index(names["bright"](2, blur, 24).argmax(), (128, 128))
         assert 60 <= row < 72 and 80 <= column < 92
     assert names["bright"](2, 4, 0).argmax() != names["bright"](2, 4, 24).argmax()  # the fat
-    brightest = [names["bright"](k).max() for k in range(8)]
+    brightest = [names["bright"](k, 4, 24).max() for k in range(8)]
     score = np.array(brightest) / [names["usual"](one) for one in names["patient"]]
     truth = np.isin(np.arange(8), (2, 3, 4, 5))
     assert score[truth].min() > score[~truth].max()
     assert min(np.array(brightest)[truth]) < max(np.array(brightest)[~truth])
+
+
+def test_the_brightest_place_is_tuned_on_the_held_slices_only(two_scanners):
+    names = lessons.defined_by(LESSON, ["imports", "baseline", "flair"], two_scanners)
+    options = [(blur, rim) for blur in names["BLURS"] for rim in names["RIMS"]]
+    for k in (0, 2):
+        plain = [names["bright"](k, *option).max() for option in options]
+        np.testing.assert_allclose(names["peaks_of"](k), plain)
+    names["tumour"] = np.array([False, True, False, True])
+    names["peaks"] = np.array([[1.0, 2], [2, 1], [2, 1], [1, 2]])
+    assert names["by_flair"](np.array([0, 1])).tolist() == [1, 2, 2, 1]
+    assert names["by_flair"](np.array([2, 3])).tolist() == [2, 1, 1, 2]
 
 
 def test_a_round_is_answered_without_changing_what_other_cells_hold(taught):
@@ -186,8 +198,13 @@ def test_a_round_is_answered_without_changing_what_other_cells_hold(taught):
     probability = np.linspace(0, 1, 12)
     taught |= {
         "parts": ["train", "validation", "test"],
-        "baselines": {"slice position": np.ones(12), "majority": np.zeros(12)},
+        "baselines": {
+            "slice position": np.ones(12),
+            "brightest FLAIR": np.ones(12),
+            "majority": np.zeros(12),
+        },
         "by_position": lambda known: np.full(12, float(len(known))),
+        "by_flair": lambda held: np.full(12, float(held[0])),
         "threshold_of": lambda score, held: 0.5,
         "calibrated": lambda model, part: (probability * 2, 2.0, probability, 0.5),
     }
@@ -195,6 +212,7 @@ def test_a_round_is_answered_without_changing_what_other_cells_hold(taught):
     found = names["answer"](part, "network")
     assert found["asked"].tolist() == [2, 5, 8, 11] and found["model"] == "network"
     np.testing.assert_array_equal(found["score"]["slice position"], [4.0] * 4)
+    np.testing.assert_array_equal(found["score"]["brightest FLAIR"], [1.0] * 4)
     np.testing.assert_array_equal(found["called"]["this lesson"], [False, False, True, True])
     assert not found["called"]["majority"].any()
     assert taught["baselines"]["slice position"].tolist() == [1.0] * 12

@@ -57,6 +57,8 @@ def test_the_bars_of_the_histogram_stand_side_by_side(cases):
     edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches)
     assert all(left[1] <= right[0] + 1e-9 for left, right in itertools.pairwise(edges))
     assert all(label.get_text().isdigit() for label in ax.get_yticklabels())
+    assert "log" in ax.get_ylabel()  # and a tick stands above the tallest bar
+    assert max(ax.get_yticks()) >= max(bar.get_height() for bar in ax.patches)
 
 
 def test_heat_can_be_seen_with_its_scale_and_an_outline_of_another_colour():

@@ -162,8 +162,12 @@ def score_histogram(
     if threshold is not None:
         line = {"color": "black", "linestyle": "--", "linewidth": 1.2}
         ax.axvline(threshold, **line, label=f"threshold {threshold:.2f}")
-    ax.set(xlabel="predicted probability", ylabel="slices", xlim=(0, 1), yscale="symlog")
-    ticks = [tick for tick in (0, 1, 3, 10, 30, 100, 300, 1000) if tick <= ax.get_ylim()[1]]
+    ax.set(xlabel="predicted probability", ylabel="slices (log scale)", xlim=(0, 1))
+    highest = max(bar.get_height() for bar in ax.patches)
+    known = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+    top = next((tick for tick in known if tick >= highest), highest)
+    ax.set(yscale="symlog", ylim=(0, 1.1 * top))
+    ticks = [tick for tick in known if tick <= top]
     ax.set_yticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
     ax.set_title(title, fontsize=11)
