@@ -134,6 +134,36 @@ def test_a_dead_head_says_one_number_and_a_poor_network_does_not(taught):
     assert 1e-6 < np.ptp(network.predict_on_batch(pictures)[inner]) < 0.05
 
 
+def test_the_two_heads_are_compared_by_their_pairs(taught, capsys):
+    """The same seeds were drawn with either head: only those with one dead network count."""
+    lesson = SimpleNamespace(figure=lambda figure, *_: taught["plt"].close(figure))
+    for alone, p in ((0, "0.016"), (10, "1.000")):  # seeds with which both died say nothing
+        both = [True] * 3
+        dead = {
+            ("two ReLU channels", "trained"): both + [True] * 7 + [False] * 30,
+            ("sigmoid alone", "trained"): both + [True] * min(alone, 7) + [False] * 30,
+        }
+        dead["sigmoid alone", "trained"] += [False] * (40 - len(dead["sigmoid alone", "trained"]))
+        exec(lesson_code("dead-figure"),
+             dict(taught, dead=dead, lesson=lesson, settings={"trials": 40}))  # fmt: skip
+        assert f"p = {p}" in capsys.readouterr().out
+
+
+def test_a_mask_is_compared_with_the_skin_around_it_not_with_the_dark_corners(capsys):
+    lesions = [disc((12, 18)), disc((20, 11), 4), disc((15, 22), 5)]
+    images = [np.where(m[..., None], 150, 190) * np.ones(3) for m in lesions]
+    for picture in images:
+        picture[~disc(radius=15)] = 0  # what the lens did not light
+    import pandas as pd
+    from scipy import ndimage
+
+    names = dict(np=np, ndimage=ndimage, side=SIDE, image=images, truth=lesions)
+    names |= dict(train=np.arange(3), table=pd.DataFrame({"case": ["a", "b", "c"]}))
+    exec(lesson_code("align"), names)
+    assert names["right"] == pytest.approx([40, 40, 40])
+    assert "0 of 3 are brighter" in capsys.readouterr().out
+
+
 def test_doubt_is_the_spread_of_the_views_not_a_mean_near_a_half(taught, capsys):
     """Eight views that agree at .5 are no doubt; eight that differ are."""
     names = run_doubt(taught, capsys)
