@@ -308,6 +308,10 @@ def test_a_trend_between_structures_is_no_trend_within_them():
     everything = np.arange(80.0)
     assert names["correlation"](everything, within=False) > 0.9
     assert abs(names["correlation"](everything, within=True)) < 0.3
+    wide = doubt.structure == "small"  # no structure decides because its values vary more
+    doubt.loc[wide, "dice"] = doubt.agreement[wide]
+    doubt.loc[wide, ["agreement", "dice"]] *= 10
+    assert names["correlation"](everything, within=True) < 0.8
     doubt["dice"] = doubt.agreement
     assert names["correlation"](everything, within=True) == pytest.approx(1)
 
