@@ -123,8 +123,11 @@ def test_a_doubt_that_says_nothing_is_not_shown_to_be_of_use(taught, monkeypatch
     monkeypatch.setitem(taught, "risk", risk)
     monkeypatch.setitem(taught, "group", np.repeat(np.arange(12), 5))
     monkeypatch.setitem(taught, "judged", np.ones(60, bool))
+    random_size = rng.random(60)
     honest, random = (taught["area_of"](doubt, less=1.0) for doubt in (risk, rng.random(60)))
     assert honest.high < 0 < random.high and random.low <= random.value <= random.high
+    beyond, same = (taught["area_of"](doubt, rival=random_size) for doubt in (risk, random_size))
+    assert beyond.high < 0 and (same.low, same.value, same.high) == (0, 0, 0)
 
 
 def test_a_correlation_is_that_of_the_ranks_ties_shared(taught):
