@@ -285,6 +285,7 @@ def split_touching(markers: Callable[[np.ndarray], Any]) -> str:
         (ragged, "one longish nucleus with a ragged edge", 1),
         (np.zeros_like(lonely), "an empty mask", 0),
         (touching | _disc(60, 70), "two discs that touch and one apart", 3),
+        (lonely | _disc(60, 70, radius=4), "a large disc and a small one", 2),
     ):
         found = _count_markers(markers, mask)
         if found > expected:
