@@ -124,6 +124,22 @@ def test_distance_watershed_separates_discs_and_keeps_one_whole(taught):
     assert taught["watershed"](discs() == 1).max() == 1
 
 
+def test_a_region_beside_a_higher_peak_keeps_its_marker(taught):
+    mask = np.zeros((40, 40), bool)
+    mask[5:14, 5:14] = True
+    mask[7:12, 15:18] = True  # its peak lies lower, and near
+    labels = taught["watershed"](mask)
+    assert (labels[mask] > 0).all()
+
+
+def test_specks_under_ten_pixels_are_dropped(taught):
+    labels = np.zeros((40, 40), int)
+    labels[5:15, 5:15] = 1
+    labels[30:33, 30:33] = 2  # nine pixels
+    labels[20:22, 20:25] = 3  # ten
+    assert np.unique(taught["without_specks"](labels)).tolist() == [0, 1, 3]
+
+
 def test_otsu_takes_the_smaller_side(taught):
     dark_on_bright = np.full((20, 20, 3), 220, np.uint8)
     dark_on_bright[5:9, 5:9] = 30
