@@ -23,6 +23,7 @@ from course_utils import plotting
 from course_utils.errors import ParameterError
 from course_utils.metrics import Interval
 from course_utils.plotting import display, images, viewers
+from course_utils.plotting.charts import series_style
 
 
 @pytest.fixture(autouse=True)
@@ -261,6 +262,19 @@ def test_ap_curve_averages_cases_and_tells_methods_apart():
     for get in ("get_color", "get_marker", "get_linestyle"):
         assert getattr(first, get)() != getattr(second, get)()
     assert all(texts(ax))
+
+
+def test_eight_methods_look_different_each_in_colour_marker_and_dash_and_the_legend_hides_none():
+    ax = plotting.ap_curve({f"method {k}": np.linspace(0.9, 0, 10) for k in range(8)})
+    for get in ("get_color", "get_marker"):
+        assert len({getattr(line, get)() for line in ax.get_lines()}) == 8
+    assert len({str(series_style(i)["linestyle"]) for i in range(8)}) == 8
+    ax.figure.draw_without_rendering()
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
+
+
+def test_no_two_of_64_series_look_alike():
+    assert len({str(series_style(i)) for i in range(64)}) == 64
 
 
 def test_bland_altman_draws_mean_and_limits_of_agreement():

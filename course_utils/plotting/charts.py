@@ -54,11 +54,12 @@ def open_axes(ax: Axes | None, size: tuple[float, float] = (6.4, 3.8)) -> Axes:
 
 
 def series_style(i: int) -> dict[str, Any]:
-    """Return colour, marker and line style of the i-th series."""
+    """Return colour, marker and line style of the i-th series, no two alike among the first 64."""
+    again = i // len(SERIES)  # when the colours start again, markers and dashes are others
     return {
         "color": SERIES[i % len(SERIES)],
-        "marker": MARKERS[i % len(MARKERS)],
-        "linestyle": DASHES[i % len(DASHES)],
+        "marker": MARKERS[(i + again) % len(MARKERS)],
+        "linestyle": DASHES[(i + again) % len(DASHES)],
     }
 
 
@@ -148,7 +149,7 @@ def ap_curve(
     -------
     matplotlib.axes.Axes
     """
-    ax = open_axes(ax)
+    ax = open_axes(ax, (WIDTH, 3.8))
     for i, (name, values) in enumerate(methods.items()):
         mean = np.atleast_2d(np.asarray(values, dtype=float)).mean(axis=0)
         label = f"{name} (mean {mean.mean():.3f})"
@@ -156,7 +157,7 @@ def ap_curve(
     ax.set(xlabel="IoU a match has to exceed", ylabel="AP = TP / (TP + FP + FN)", ylim=(0, 1.02))
     ax.set_title(title, fontsize=11)
     ax.grid(axis="y", color="0.9")
-    ax.legend(frameon=False, fontsize=9)
+    ax.legend(frameon=False, fontsize=9, handlelength=3, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 

@@ -42,11 +42,16 @@ OKABE_ITO = {
 }
 """M. Okabe, K. Ito, "Color universal design", 2008: eight colours for every colour vision."""
 
-SERIES = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
+SERIES = [
+    *(OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")),
+    "#000000",
+    "#7F7F7F",
+]
 """Colours of lines and markers on white, in the order in which they are given out."""
 
-MARKERS = ["o", "s", "^", "D", "v", "P"]
-DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 2))]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+_LONG = ((5, 1, 1, 1), (1, 2), (8, 2), (3, 1, 1, 1, 1, 1))
+DASHES = ["-", "--", "-.", ":", *((0, dash) for dash in _LONG)]
 
 
 class Picture:
