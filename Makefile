@@ -2,15 +2,15 @@
 #
 # Variables: PYTHON (which interpreter), PIP_ARGS (more for pip, such as an index with CPU builds),
 # ARGS (more for `course run`: make run ARGS="05_unet_nuclei --profile cpu"),
-# TEST_JOBS (several tests at a time: make test TEST_JOBS="-n 4 --dist loadfile").
+# TEST_JOBS (how many tests at a time, each with one thread: make test TEST_JOBS=4).
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 ARGS ?=
-TEST_JOBS ?=
+TEST_JOBS ?= 2
 # Several tests at a time have a thread each: PyTorch's threads wait for each other on shared cores.
-ONE_THREAD := $(if $(TEST_JOBS),OMP_NUM_THREADS=1)
+ONE_THREAD := $(if $(filter-out 0 1,$(TEST_JOBS)),OMP_NUM_THREADS=1)
 FITS := -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) $(FITS) 2>/dev/null && echo $(p))))
 
@@ -23,8 +23,8 @@ run: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/course check
-	$(ONE_THREAD) COURSE_STATIC=1 $(BIN)/python -m pytest $(TEST_JOBS) --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
-	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_JOBS)
+	$(ONE_THREAD) COURSE_STATIC=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 # Broken downloads, files, weights and runs, many more of each than in `make test`.
 faults: setup

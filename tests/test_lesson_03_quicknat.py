@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from lesson_run import check_exercise, learned, run
+from lesson_run import check_exercise, learned, run, wrongly_answered
 
 from course_utils import lessons
 
@@ -345,6 +345,10 @@ def test_the_networks_learn_their_task_on_generated_brains(tmp_path, seed):
     labels = nibabel.load(saved)
     assert nibabel.aff2axcodes(labels.affine) == ("L", "A", "S")
     assert set(np.unique(np.asarray(labels.dataobj))) == {0, 1, 2, 3}
+
+
+def test_a_copy_with_wrong_answers_runs(tmp_path):
+    assert wrongly_answered(LESSON, tmp_path)["lesson"] == LESSON
 
 
 def test_real_scans_run_from_their_folder(tmp_path, real_brains):

@@ -107,10 +107,12 @@ def test_a_clone_without_an_install_is_found_from_the_notebooks_folder(tmp_path)
 
 
 def test_the_box_shows_what_was_measured_and_what_was_not():
-    times = {"sample": {"seconds": 88.0, "peak_rss_mb": 1500}}
+    sample = {"seconds": 88.0, "peak_rss_mb": 1500, "cases": 130}
+    times = {"sample": sample, "gpu": {**sample, "cases": 1340}}
     box = frames.box(lessons.get("05_unet_nuclei"), times)
     assert "| `sample` | offline twin | about 1.5 min | 1.5 GB | none |" in box
-    assert "| `cpu` | real images, a part of them | not measured yet |" in box
+    assert "| `cpu` | real images, as many as two cores can do | not measured yet |" in box
+    assert "| `gpu` | real images, all of them | 1,340 cases: about 1.5 min | 1.5 GB |" in box
     assert "CC0" in box and "Caicedo" in box
     assert box.count("not a medical device") == 1
 
