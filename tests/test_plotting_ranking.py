@@ -43,6 +43,16 @@ def test_precision_recall_names_the_share(cases):
     assert f"chance: {truth.mean():.3f}" in legend(ax)
 
 
+@pytest.mark.parametrize("score", [[0.1, 0.4, 0.35, 0.8], [0.9, 0.4, 0.35, 0.3]])
+def test_the_area_under_the_drawn_precision_is_the_ap_of_the_legend(score):
+    truth = [0, 0, 1, 1]
+    drawn = charts.precision_recall(truth, {"network": score}).lines[0]
+    assert drawn.get_drawstyle() == "steps-pre"
+    recall, precision = drawn.get_data()
+    area = np.sum(np.diff(recall) * precision[1:])  # what "steps-pre" draws
+    assert area == pytest.approx(ranking.average_precision(truth, score))
+
+
 def test_reliability_and_histogram(cases):
     truth, score, _ = cases
     ax = charts.reliability({"before": ranking.reliability(truth, score)})
@@ -69,7 +79,7 @@ def test_heat_can_be_seen_with_its_scale_and_an_outline_of_another_colour():
     )
     assert ax.images[1].get_alpha()[4, 4] > 0.4 and ax.images[1].get_alpha()[0, 0] == 0
     scale = charts.heat_bar([ax], charts.BLUE_HEAT)
-    assert [label.get_text() for label in scale.ax.get_yticklabels()] == ["none", "most"]
+    assert [label.get_text() for label in scale.ax.get_yticklabels()] == ["none (clear)", "most"]
 
 
 def test_heat_marks_its_highest_point():

@@ -84,7 +84,8 @@ def precision_recall(
         curve = ranking.precision_recall_curve(truth, score)
         label = f"{name}: AP {ranking.average_precision(truth, score):.3f}"
         how = series_style(i) | {"marker": ""}
-        ax.step(curve.x, curve.y, where="post", **how, linewidth=1.8, label=label)
+        # Up to a recall the precision is that of its own threshold: "pre", so the area is the AP.
+        ax.step(curve.x, curve.y, where="pre", **how, linewidth=1.8, label=label)
     share = float(np.mean(truth))
     ax.axhline(share, color="0.7", linewidth=1, linestyle=":", label=f"chance: {share:.3f}")
     ax.set(xlabel="recall (sensitivity)", ylabel="precision")
@@ -162,7 +163,7 @@ def score_histogram(
     if threshold is not None:
         line = {"color": "black", "linestyle": "--", "linewidth": 1.2}
         ax.axvline(threshold, **line, label=f"threshold {threshold:.2f}")
-    ax.set(xlabel="predicted probability", ylabel="slices (log scale)", xlim=(0, 1))
+    ax.set(xlabel="predicted probability", ylabel="slices (log scale above 1)", xlim=(0, 1))
     highest = max(bar.get_height() for bar in ax.patches)
     known = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
     top = next((tick for tick in known if tick >= highest), highest)
@@ -244,6 +245,6 @@ def heat_bar(axes: ArrayLike, cmap: str | Colormap = "inferno") -> Colorbar:
     """
     panels = list(np.ravel(axes))
     scale = panels[0].figure.colorbar(ScalarMappable(cmap=cmap), ax=panels, shrink=0.6, pad=0.02)
-    scale.set_ticks([0, 1], labels=["none", "most"])
+    scale.set_ticks([0, 1], labels=["none (clear)", "most"])
     scale.set_label("heat, each slice by its own highest")
     return scale
