@@ -149,10 +149,20 @@ def _measures(found: Measures) -> str:
 
 
 def _download(datasets: list) -> str:
-    sizes = [archive.bytes for manifest in datasets for archive in manifest.archives]
-    if not sizes or None in sizes:
-        return "size not published"
-    total = sum(sizes)
+    """Write how much each dataset is to download: "more than" where a small archive is unknown."""
+    sizes = [[archive.bytes or archive.about_bytes for archive in m.archives] for m in datasets]
+    written = [
+        f"{'more than' if None in found else 'about'} {_size(sum(filter(None, found)))}"
+        if any(found)
+        else "size not published"
+        for found in sizes
+    ]
+    if len(datasets) == 1:
+        return written[0]
+    return ", ".join(f"{m.name} {size}" for m, size in zip(datasets, written))
+
+
+def _size(total: int) -> str:
     return f"{total / 1e9:.1f} GB" if total >= 1e9 else f"{total / 1e6:.0f} MB"
 
 

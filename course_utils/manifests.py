@@ -159,7 +159,7 @@ class Manifest(_Part):
 
         Examples
         --------
-        >>> load("bbbc038").download_bytes is None
+        >>> load("isic2017").download_bytes is None
         True
         >>> load("mosmed").download_bytes
         2000000000
