@@ -316,7 +316,10 @@ class Line:
 
     def end(self, logs: dict | None = None) -> None:
         """End the line; when nobody watches, print it for the first and only time."""
-        print("" if self.live else f"epoch {self.epoch}/{self.epochs}  {self.text}")
+        last = f"epoch {self.epoch}/{self.epochs}  {self.text}"
+        if not self.epoch:
+            last = f"no epoch of {self.epochs} was left to train: an earlier run did it"
+        print("" if self.live else last)
 
 
 def progress(epochs: int) -> Any:

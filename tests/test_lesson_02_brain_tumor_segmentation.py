@@ -174,6 +174,35 @@ def test_image_and_mask_are_moved_alike(taught):
         assert 0.5 < (where > 0).sum() / 400 < 2
 
 
+def test_a_replaced_sequence_is_an_exact_copy_of_flair(taught, monkeypatch):
+    monkeypatch.setitem(taught, "move", lambda rng, picture, mask: (picture, mask))
+    picture = np.random.default_rng(4).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    copies = np.zeros(3, int)
+    for seed in range(60):
+        drawn, _ = taught["augment"](np.random.default_rng(seed), picture, picture[..., :1])
+        for channel in (0, 2):
+            alike = np.corrcoef(drawn[..., channel].ravel(), drawn[..., 1].ravel())[0, 1] > 0.5
+            assert np.array_equal(drawn[..., channel], drawn[..., 1]) == alike
+            copies[channel] += alike
+    assert 5 < copies[0] < 30 and 5 < copies[2] < 30  # a quarter of the draws each
+
+
+def test_of_equally_good_thresholds_the_strictest_is_chosen(taught, monkeypatch):
+    mask = np.zeros((3, 9, 9), bool)
+    mask[0, 2:6, 2:6] = True
+    monkeypatch.setitem(taught, "truth", {"p": mask})
+    outlined = mask.copy()
+    outlined[2, :2, :2] = True  # a piece on a healthy slice, which the largest component drops
+    chance = {"p": np.array([0.35, 0.35, 0.35])}
+    gates = taught["compare_gates"](["p"], {"p": outlined}, chance, 0.5)
+    assert taught["choice"](gates) == (0.3, True)
+    assert gates.loc[0.0, "false-positive area"] == 2
+    assert gates.loc[0.0, "false-positive area, largest component"] == 0
+    nearly = gates.copy()
+    nearly.loc[0.0, "Dice, largest component"] += 1e-12  # the last digit decides nothing
+    assert taught["choice"](nearly) == (0.3, True)
+
+
 def test_the_largest_piece_is_kept_and_nothing_stays_nothing(taught):
     mask = np.zeros((3, 9, 9), bool)
     mask[0, :2, :2], mask[:, 5:, 5:] = True, True

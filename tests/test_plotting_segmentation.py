@@ -27,6 +27,8 @@ def test_dice_against_size_has_a_series_a_method():
     ax = plotting.dice_against_size([10, 500, 90], {"a": [0.1, 0.9, 0.6], "b": [0, 0.5, 0.4]})
     assert ax.get_xscale() == "log" and len(ax.lines) == 2
     assert ax.lines[0].get_xydata().tolist()[1] == [500, 0.9]
+    ax.figure.canvas.draw()  # the markers of the legend must not look like two more objects
+    assert ax.get_legend().get_window_extent().y1 < ax.get_window_extent().y0
     plt.close(ax.figure)
 
 

@@ -200,6 +200,12 @@ def test_the_stored_line_of_progress_is_short_and_without_times(monkeypatch, cap
     assert capsys.readouterr().out == "epoch 2/2  loss 0.512\n"
 
 
+def test_a_training_that_is_done_already_does_not_say_epoch_0(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_STATIC", "1")
+    training.Line(7).end()
+    assert capsys.readouterr().out.startswith("no epoch of 7 was left to train")
+
+
 def test_the_live_line_of_progress_is_rewritten(monkeypatch, capsys):
     monkeypatch.delenv("COURSE_STATIC", raising=False)
     line = training.Line(2, width=4)

@@ -109,8 +109,8 @@ def binary_mask(function: Callable[[np.ndarray], Any]) -> str:
         )
     if found.dtype != np.float32:
         raise Wrong(
-            f"the values are right, the type is {found.dtype}: a loss computes in float32, and "
-            "Keras 3 does not turn whole numbers into it"
+            f"the values are right, the type is {found.dtype}: a loss computes in float32, and one "
+            "that is called by itself may refuse whole numbers (`compile` casts them)"
         )
     return "a mask is no image: it has a meaning, not a brightness"
 

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ..metrics.selective import RiskCoverage
-from .charts import log_ticks, open_axes, series_style
+from .charts import legend_below, log_ticks, open_axes, series_style
 from .display import OKABE_ITO, WIDTH
 from .images import displayable
 
-PANELS = ("MRI", "true mask", "predicted mask", "MRI + true mask", "MRI + predicted mask")
+PANELS = ("FLAIR", "true mask", "predicted mask", "FLAIR + true mask", "FLAIR + predicted mask")
 TRUE, PREDICTED = OKABE_ITO["orange"], OKABE_ITO["sky"]
 
 
@@ -121,7 +121,7 @@ def dice_against_size(
     ax.set(xlabel=xlabel, ylabel="Dice", ylim=(-0.03, 1.03))
     ax.set_title(title, fontsize=11)
     ax.grid(axis="y", color="0.9")
-    ax.legend(frameon=False, fontsize=9)
+    legend_below(ax)
     return ax
 
 
@@ -148,9 +148,9 @@ def risk_coverage(
         how = series_style(i) | {"marker": ""}
         ax.plot(100 * found.coverage, found.risk, **how, label=f"{name} (area {found.area:.3f})")
     whole = next(iter(doubts.values()))
-    ax.axhline(whole.risk[-1], color="0.6", linewidth=1, label="no doubt at all: the mean risk")
+    ax.axhline(whole.risk[-1], color="0.6", linewidth=1, label="no use: the mean risk")
     ax.set(xlabel="cases kept, the surest first (%)", ylabel=ylabel, xlim=(0, 100))
     ax.set_ylim(bottom=0)
     ax.set_title(title, fontsize=11)
-    ax.legend(frameon=False, fontsize=9)
+    legend_below(ax)
     return ax

@@ -132,9 +132,10 @@ def gallery_viewer(
     parts = [[of[i] for i in worst] for of in (images, truths, predictions)]
     count = f"The {len(worst)} lowest of {len(order)}" if len(worst) < len(order) else "All images"
     title = f"{count} by {score_name}, the worst first"
+    low, high = (f"{scores[i]:.2f}" for i in worst[[0, -1]])
     alt = (
-        f"{title}, from {scores[worst[0]]:.2f} to {scores[worst[-1]]:.2f}. Outlines: matched "
-        "instances solid blue, missed ones dashed red, extra ones dotted yellow."
+        f"{title}, {f'from {low} to {high}' if low != high else f'all {low}'}. Outlines: matched "
+        "instances solid blue, missed ones dashed orange, extra ones dotted yellow."
     )
     show(gallery(*parts, [heading(i) for i in worst], title=title), alt, **keep)
 
