@@ -15,7 +15,7 @@ import pytest
 from lesson_run import check_exercise, learned, run, wrongly_answered
 from scipy import ndimage
 
-from course_utils import lessons, splits
+from course_utils import datasets, lessons, splits
 
 LESSON = "01_brain_tumor_classification"
 
@@ -189,8 +189,43 @@ def test_the_brightest_place_is_tuned_on_the_held_slices_only(two_scanners):
         np.testing.assert_allclose(names["peaks_of"](k), plain)
     names["tumour"] = np.array([False, True, False, True])
     names["peaks"] = np.array([[1.0, 2], [2, 1], [2, 1], [1, 2]])
-    assert names["by_flair"](np.array([0, 1])).tolist() == [1, 2, 2, 1]
-    assert names["by_flair"](np.array([2, 3])).tolist() == [2, 1, 1, 2]
+    first, last = np.array([0, 1]), np.array([2, 3])
+    names["peaks"][:, 1] *= 1000  # another scale: rounds that chose another option can be pooled
+    assert names["by_flair"](last, first).tolist() == [0, 0.5, 0.5, 0]
+    assert names["by_flair"](first, last).tolist() == [0.5, 0, 0, 0.5]
+
+
+def test_the_coins_are_guessed_by_slice_and_by_patient_from_equally_many_slices(capsys):
+    rng = np.random.default_rng(0)
+    names = {
+        "np": np,
+        "small": rng.integers(0, 255, (60, 16, 16, 3)).astype("uint8"),
+        "settings": {"side": 16},
+        "patient": np.repeat(list("abcdefghij"), 6),
+        "tumour": rng.random(60) < 0.4,
+        "table": range(60),
+    }
+    names["train"], names["validation"], names["test"] = np.split(np.arange(60), [36, 42])
+    exec(lessons.sources(LESSON)["coins-result"], names)
+    sizes = {(len(known), len(asked)) for known, asked in names["cuts"].values()}
+    assert sizes == {(42, 18)}
+    rows = capsys.readouterr().out.splitlines()
+    assert [" to " in row for row in rows[1:5]] == [True, True, True, False]  # one fixed split
+
+
+def test_a_patient_without_both_t1_is_counted_as_such(taught):
+    pictures = np.random.default_rng(0).integers(0, 255, (3, 4, 4, 3)).astype("uint8")
+    pictures[0, ..., 0] = pictures[0, ..., 2] = pictures[0, ..., 1]
+    pictures[1, ..., 2] = pictures[1, ..., 1]
+    given = {
+        "image": pictures,
+        "table": pd.DataFrame({"patient": list("abc"), "case": list("xyz")}),
+        "np": np,
+        "datasets": datasets,
+    }
+    names = lessons.defined_by(LESSON, ["missing"], given)
+    found = [names["lacks"](given["table"].loc[[k]]) for k in range(3)]
+    assert found == ["pre-contrast and post-contrast", "post-contrast", "none"]
 
 
 def test_a_round_is_answered_without_changing_what_other_cells_hold(taught):
@@ -204,7 +239,7 @@ def test_a_round_is_answered_without_changing_what_other_cells_hold(taught):
             "majority": np.zeros(12),
         },
         "by_position": lambda known: np.full(12, float(len(known))),
-        "by_flair": lambda held: np.full(12, float(held[0])),
+        "by_flair": lambda known, held: np.full(12, float(held[0])),
         "threshold_of": lambda score, held: 0.5,
         "calibrated": lambda model, part: (probability * 2, 2.0, probability, 0.5),
     }

@@ -49,6 +49,7 @@ def test_the_area_under_the_drawn_precision_is_the_ap_of_the_legend(score):
     drawn = charts.precision_recall(truth, {"network": score}).lines[0]
     assert drawn.get_drawstyle() == "steps-pre"
     recall, precision = drawn.get_data()
+    assert min(precision) > 0  # no threshold is drawn before the first positive case is found
     area = np.sum(np.diff(recall) * precision[1:])  # what "steps-pre" draws
     assert area == pytest.approx(ranking.average_precision(truth, score))
 

@@ -84,8 +84,11 @@ def precision_recall(
         curve = ranking.precision_recall_curve(truth, score)
         label = f"{name}: AP {ranking.average_precision(truth, score):.3f}"
         how = series_style(i) | {"marker": ""}
-        # Up to a recall the precision is that of its own threshold: "pre", so the area is the AP.
-        ax.step(curve.x, curve.y, where="pre", **how, linewidth=1.8, label=label)
+        # Up to each recall, the precision of its own threshold: so the area is the AP.
+        found = curve.x > 0
+        recall, precision = np.append(0, curve.x[found]), curve.y[found]
+        precision = np.append(precision[0], precision)
+        ax.step(recall, precision, where="pre", **how, linewidth=1.8, label=label)
     share = float(np.mean(truth))
     ax.axhline(share, color="0.7", linewidth=1, linestyle=":", label=f"chance: {share:.3f}")
     ax.set(xlabel="recall (sensitivity)", ylabel="precision")
