@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import matplotlib
@@ -164,8 +165,14 @@ def test_colours_are_given_out_evenly():
     _, counts = np.unique(
         plotting.colour_instances(labels).reshape(-1, 3), axis=0, return_counts=True
     )
-    assert len(counts) == 8
+    assert len(counts) == 7
     assert counts.max() < 1.6 * counts.mean()
+
+
+def test_no_instance_is_grey_like_the_picture_under_it():
+    labels = np.arange(1, 65).reshape(8, 8).repeat(20, 0).repeat(20, 1)
+    colours = plotting.colour_instances(labels)
+    assert (np.ptp(colours.reshape(-1, 3), axis=1) > 0).all()
 
 
 def test_contours_tell_hits_from_errors_by_colour_and_line(case):
@@ -290,6 +297,14 @@ def test_bland_altman_draws_mean_and_limits_of_agreement():
     assert all(texts(ax))
 
 
+def test_a_kind_keeps_its_colour_whatever_comes_first():
+    colours = []
+    for kinds in (["dark", "stained"], ["stained", "dark"]):
+        ax = plotting.bland_altman([10, 20], [11, 19], kinds)
+        colours.append({line.get_label(): line.get_color() for line in ax.lines[:2]})
+    assert colours[0] == colours[1] and len(set(colours[0].values())) == 2
+
+
 def test_bland_altman_names_what_is_measured():
     volumes = [10.0, 20.0], [11.0, 19.0]
     ax = plotting.bland_altman(*volumes, labels=("manual", "predicted"), unit="volume (ml)")
@@ -309,6 +324,7 @@ def test_bland_altman_of_ratios_has_the_limits_of_their_logarithms():
     for value in (logs.mean(), logs.mean() + half, logs.mean() - half):
         assert f"x {np.exp(value):.2f}" in written
     assert ax.get_ylabel() == "predicted / true count" and ax.get_yscale() == "log"
+    assert ax.get_xlabel() == "geometric mean of true and predicted count"
     plotting.png(ax.figure)
 
 
@@ -335,6 +351,26 @@ def test_compare_has_a_panel_a_score_and_a_row_a_method():
     assert [text.get_text() for text in fig.axes[0].get_yticklabels()] == ["Otsu", "U-Net"]
     assert fig.axes[0].get_lines()[0].get_xdata().tolist() == [0.7, 0.9]
     plotting.png(fig)
+
+
+def test_labels_and_numbers_of_scores_stay_within_their_panels():
+    """A wide label takes two lines, and 0.000 does not lie across the left axis."""
+    names = ("dice", "thresholded_iou", "boundary_f1", "boundary_px")
+    rows = {"untrained encoder, epochs: 1": 0.0, "U-Net": 0.8, "Otsu on blue": 14.02}
+    scores = {
+        row: {name: Interval(value, value, value + 0.1, 9) for name in names}
+        for row, value in rows.items()
+    }
+    fig = plotting.compare(scores)
+    fig.draw_without_rendering()
+    labels = [ax.xaxis.label.get_window_extent() for ax in fig.axes]
+    assert all(one.x1 < other.x0 for one, other in pairwise(labels))
+    assert labels[-1].x1 < fig.bbox.x1
+    for ax in fig.axes:
+        for text in ax.texts:
+            box = text.get_window_extent()
+            assert ax.bbox.x0 < box.x0 and box.x1 < fig.bbox.x1, text.get_text()
+    assert [text.get_text() for text in fig.axes[0].texts] == ["0.0", "0.8", "14.0"]
 
 
 def test_table_reads_as_text():

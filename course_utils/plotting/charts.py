@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +179,7 @@ def bland_altman(
     truth, prediction : array_like, shape (n_cases,)
         True and predicted number of instances of each image, or any two measurements of a case.
     kinds : sequence of str, shape (n_cases,), optional
-        Kind of each image: one marker and colour each.
+        Kind of each image: one marker and colour each, in the order of the alphabet.
     ax : matplotlib.axes.Axes, optional
     title : str
     labels : (str, str)
@@ -206,7 +207,7 @@ def bland_altman(
         middle, difference = np.sqrt(truth * prediction), prediction / truth
         ax.set_yscale("log")
     kinds = np.full(len(truth), "images") if kinds is None else np.asarray(kinds)
-    for i, kind in enumerate(dict.fromkeys(kinds.tolist())):
+    for i, kind in enumerate(np.unique(kinds).tolist()):
         which = kinds == kind
         how = series_style(i) | {"linestyle": "none", "alpha": 0.75, "markersize": 5}
         ax.plot(middle[which], difference[which], **how, label=f"{kind} ({which.sum()})")
@@ -214,8 +215,10 @@ def bland_altman(
     if middle.min() > 0 and middle.max() > 20 * middle.min():
         log_ticks(ax)
     first, second = labels
-    sign = "/" if ratio else "-"
-    ax.set(xlabel=f"mean of {first} and {second} {unit}", ylabel=f"{second} {sign} {first} {unit}")
+    sign, mean = ("/", "geometric mean") if ratio else ("-", "mean")
+    ax.set(
+        xlabel=f"{mean} of {first} and {second} {unit}", ylabel=f"{second} {sign} {first} {unit}"
+    )
     if ratio:
         low, high = ax.get_ylim()
         wide = high > 3 * low
@@ -315,12 +318,13 @@ def intervals(
     matplotlib.axes.Axes
     """
     ax = open_axes(ax, (6.4, 1.2 + 0.38 * len(methods)))
-    for i, found in enumerate(methods.values()):
+    written = _written([found.value for found in methods.values()])
+    for i, (found, number) in enumerate(zip(methods.values(), written, strict=True)):
         how = series_style(i) | {"linestyle": "-", "markersize": 7}
         ax.plot([found.low, found.high], [i, i], color=how["color"], linewidth=2)
         ax.plot(found.value, i, **how)
         ax.annotate(
-            _written(found.value),
+            number,
             (found.value, i),
             xytext=(0, 6),
             textcoords="offset points",
@@ -334,19 +338,37 @@ def intervals(
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set(xlabel=xlabel)
     ax.set_title(title, fontsize=11)
+    _fit_words(ax)
     return ax
 
 
-def _written(value: float) -> str:
-    """Return a score with as many digits as say something: shares three decimals, pixels none.
+def _fit_words(ax: Axes) -> None:
+    """Break the x label into lines as wide as the panel, and keep the numbers off its edges."""
+    wide = 72 * ax.get_position().width * ax.figure.get_figwidth()  # points
+    letter = 0.6 * ax.xaxis.label.get_fontsize()
+    label = textwrap.fill(ax.get_xlabel(), max(1, int(wide / letter)), break_long_words=False)
+    ax.set_xlabel(label)
+    needs = {text.xy[0]: 0.32 * 8 * (len(text.get_text()) + 1) / wide for text in ax.texts}
+    for _ in range(4):  # a wider range needs more room on both sides
+        low, high = ax.get_xlim()
+        lows = [x - share * (high - low) for x, share in needs.items()]
+        highs = [x + share * (high - low) for x, share in needs.items()]
+        ax.set_xlim(min([low, *lows]), max([high, *highs]))
+
+
+def _written(values: Sequence[float]) -> list[str]:
+    """Return scores with as many digits as say something: shares three decimals, pixels none.
+
+    All of them get the digits of the largest.
 
     Examples
     --------
-    >>> [_written(value) for value in (0.8371, 4.2, 51.293, 856.016)]
-    ['0.837', '4.200', '51.3', '856']
+    >>> _written([0.8371, 0.9]), _written([4.2, 51.293]), _written([12.3, 856.016])
+    (['0.837', '0.900'], ['4.2', '51.3'], ['12', '856'])
     """
-    digits = 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return f"{value:.{digits}f}"
+    most = max((abs(value) for value in values if np.isfinite(value)), default=0.0)
+    digits = 3 if most < 10 else 1 if most < 100 else 0
+    return [f"{value:.{digits}f}" for value in values]
 
 
 def compare(
@@ -375,6 +397,9 @@ def compare(
         intervals(methods, ax, xlabel=SCORE_NAMES.get(name, name))
         ax.xaxis.set_major_locator(MaxNLocator(max(2, 10 // len(names))))
     fig.suptitle(title, fontsize=11)
+    fig.draw_without_rendering()  # only now the panels are as narrow as the names leave them
+    for ax in axes.flat:
+        _fit_words(ax)
     return fig
 
 
