@@ -27,11 +27,10 @@ INSTANCE_COLOURS = np.array(
         [0, 114, 178],  # blue
         [213, 94, 0],  # vermillion
         [204, 121, 167],  # purple
-        [221, 221, 221],  # light grey, in the place of black
     ],
     dtype=np.uint8,
 )
-"""Okabe and Ito's colours for instances on black."""
+"""Okabe and Ito's colours for instances; no grey, which is the picture's own."""
 
 OUTLINES = {
     "matched": {"color": OKABE_ITO["sky"], "linestyle": "-"},
