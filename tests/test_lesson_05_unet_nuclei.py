@@ -98,6 +98,16 @@ def test_a_perfect_small_mask_parts_its_nuclei_once_a_gap_is_drawn(taught):
     assert np.array_equal(taught["with_gap"](discs(gap=3)), discs(gap=3))
 
 
+def test_a_perfect_mask_is_split_by_the_rule_of_every_method(taught):
+    """Joined by sides only, the perfect mask kept nuclei apart that each method joins."""
+    corner = np.zeros((20, 20), int)
+    corner[2:10, 2:10], corner[10:18, 10:18] = 1, 2
+    by_method = taught["without_specks"](taught["measure"].label(corner > 0))
+    assert by_method.max() == taught["CEILINGS"]["native size"](corner).max() == 1
+    for labels in (corner, corner[:, ::-1]):  # a gap parts what touches at a corner, too
+        assert taught["measure"].label(taught["with_gap"](labels)).max() == 2
+
+
 def test_strips_overlap_by_what_the_network_can_see(taught):
     """The old margin of 32 pixels was a third of that: the result had seams between its strips."""
     reach = taught["reach"]()
