@@ -226,8 +226,8 @@ CHECKS = [
 def test_odd_answers_are_never_an_error(check):
     assert check(None) == Verdict(False, UNANSWERED)
     assert "a function was expected, found int" in check(3).hint
-    assert "not answered yet" in check(lambda *args: None).hint
-    assert "not answered yet" in check(lambda *args: ...).hint
+    assert UNANSWERED in check(lambda *args: None).hint
+    assert UNANSWERED in check(lambda *args: ...).hint
     assert "stopped with TypeError" in check(lambda: 1).hint
     for odd in ("text", [], {}, np.zeros((0,)), np.array(["a"]), object(), float("nan")):
         verdict = check(lambda *args, odd=odd: odd)

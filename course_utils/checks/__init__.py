@@ -1,7 +1,7 @@
 """Checks of the exercises: each looks at an answer and gives a hint, never the answer.
 
 One module a lesson: ``checks.nuclei.seeding(answer)``. A check never raises, whatever it is given:
-an untouched placeholder is "not answered yet", a function that fails is told how it failed.
+an untouched placeholder is "not yet", a function that fails is told how it failed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Wrong(Exception):
     """Raised inside a check with the hint for a wrong answer."""
 
 
-UNANSWERED = "not answered yet: replace the placeholder in the cell above and run it again"
+UNANSWERED = "replace the placeholder in the cell above and run it again"
 
 
 def exercise(check: Callable[[Any], str]) -> Callable[[Any], Verdict]:
@@ -78,7 +78,7 @@ def exercise(check: Callable[[Any], str]) -> Callable[[Any], Verdict]:
     ...         raise Wrong("try it on 3: twice as many are 6")
     ...     return "twice is twice"
     >>> doubling(None)
-    ✗ not yet: not answered yet: replace the placeholder in the cell above and run it again
+    ✗ not yet: replace the placeholder in the cell above and run it again
     >>> doubling(lambda n: n + 2)
     ✗ not yet: try it on 3: twice as many are 6
     >>> doubling(lambda n: 2 * n)
