@@ -36,9 +36,20 @@ class Interval:
 
     def __str__(self) -> str:
         """Return the value with its interval in brackets, three decimals each."""
+        return format(self, ".3f")
+
+    def __format__(self, spec: str) -> str:
+        """Return the value with its interval, each number in the given format (three decimals).
+
+        Examples
+        --------
+        >>> f"{Interval(0.0021, 0.0002, 0.004, n=7):.4f}"
+        '0.0021 (0.0002 to 0.0040)'
+        """
+        spec = spec or ".3f"
         if np.isnan(self.low):
-            return f"{self.value:.3f} (no interval)"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+            return f"{self.value:{spec}} (no interval)"
+        return f"{self.value:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
 
     def asdict(self) -> dict[str, float | int | None]:
         """Return value, low, high and n as ``metrics.json`` holds them; None for what is NaN.
