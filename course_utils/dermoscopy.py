@@ -60,7 +60,7 @@ def duplicate_pairs(
     ----------
     images : sequence of ndarray, uint8, (y, x, 3)
     differ : float
-        Largest share of differing bits; pictures that have nothing in common differ in half.
+        Largest share of differing bits. Cropped, mirrored or turned copies differ in more.
 
     Returns
     -------
