@@ -1,6 +1,7 @@
 """Lesson 3: the network and the loss that the student builds, and what a run ends with."""
 
 from contextlib import nullcontext
+from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 from lesson_run import check_exercise, learned, run, wrongly_answered
 
-from course_utils import lessons
+from course_utils import lessons, metrics
+from course_utils.samples import oasis
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
@@ -219,6 +221,45 @@ def test_the_floor_of_two_softmaxes_is_that_of_the_sizes_of_the_classes(sizes):
     dice = 2 * (said * truth).sum(0) / (said + truth).sum(0)
     assert floor == pytest.approx(float(1 - dice.mean()), abs=1e-4)
     assert floor == pytest.approx({16: 0.525, 700: 0.638}[sizes[0]], abs=1e-3)
+
+
+def test_the_share_of_leaking_draws_is_counted_and_not_estimated(taught):
+    group = pd.Series([*"abcdefghij", "k", "k", "l", "l"])
+    names = dict(taught, merged=SimpleNamespace(group=group), known=np.full(14, True))
+    exec(lessons.sources(LESSON)["leak-random"], names)
+    draws = [set(drawn) for drawn in combinations(range(14), 3)]
+    leaking = sum(len(drawn & pair) == 1 for drawn in draws for pair in ({10, 11}, {12, 13}))
+    leaking -= sum(len(drawn & {10, 11}) == len(drawn & {12, 13}) == 1 for drawn in draws)
+    assert names["leaks"] == pytest.approx(100 * leaking / len(draws))
+
+
+def test_labels_that_stand_upside_down_are_refused():
+    """The manual ones, too: it is them that the networks are scored against."""
+    scan = oasis.scan(seed=1, name=1000)
+    cell = lessons.sources(LESSON)["prepare-run"]
+    checked = cell[cell.index("for k, scan") :]
+    for name in ("automatic", "manual"):
+        given = {"automatic": [scan.automatic], "manual": [scan.manual]}
+        names = given | dict(
+            metrics=metrics, np=np, image=[scan.image], known=[True],
+            scans=[{"automatic": scan.automatic}], back=lambda labels, k: labels,
+        )  # fmt: skip
+        exec(checked, names)
+        names[name] = [given[name][0][..., ::-1]]
+        with pytest.raises(AssertionError):
+            exec(checked, names)
+
+
+def test_fluid_far_from_the_ventricles_does_not_count_near_them():
+    manual = np.zeros((20, 3, 3), int)
+    manual[:4] = 1
+    given = {"manual": [manual], "spacing": [(3, 3, 3)]}
+    near = lessons.defined_by(LESSON, ("imports", "gain-csf"), given)["near_ventricles"]
+    far_too = manual.copy()
+    far_too[10:] = 1
+    assert near(0, far_too) == 1
+    far_too[4:6] = 1  # 3 and 6 mm beyond
+    assert near(0, far_too) == pytest.approx(0.8)
 
 
 def test_the_main_score_leaves_out_fluid_which_the_two_kinds_of_labels_define_differently():
