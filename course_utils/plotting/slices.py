@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
 from ..errors import ParameterError
@@ -130,7 +131,8 @@ def slice_image(
         _, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     ax.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect)
     for side, place, align in ((sides[0], 0.02, "left"), (sides[1], 0.98, "right")):
-        ax.text(place, 0.5, side, color="#F0E442", transform=ax.transAxes, ha=align, fontsize=9)
+        letter = ax.text(place, 0.5, side, color="#F0E442", transform=ax.transAxes, ha=align)
+        letter.set(fontsize=9, path_effects=[withStroke(linewidth=2, foreground="black")])
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9.5)
     return ax
