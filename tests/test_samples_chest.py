@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import nibabel as nib
 import numpy as np
 import pytest
 from folders import digests
+from sklearn.metrics import roc_auc_score
 
 from course_utils import datasets, generators, samples
 from course_utils.errors import ParameterError
-from course_utils.samples import chest
+from course_utils.samples import chest, chest_drawing
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes(twin, tmp_path):
     assert digests(again) == digests(twin)
 
 
-def test_files_are_int16_with_thick_slices_and_a_scale(table):
+def test_files_are_int16_with_slices_far_apart_and_a_scale(table):
     images = [nib.load(file) for file in table.file]
     assert {image.get_data_dtype() for image in images} == {np.dtype("<i2")}
     assert table.slice_mm.between(7, 10).all() and table.slices.between(28, 48).all()
@@ -75,3 +78,38 @@ def test_how_a_scan_is_made_does_not_depend_on_its_class():
 def test_too_few_cases_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="at least 10 cases"):
         samples.make("mosmed", tmp_path / "few", cases=4)
+
+
+def drawn(label, cases=400):
+    rngs = (np.random.default_rng([2018, label, k]) for k in range(cases))
+    return [chest_drawing.Chest.draw(rng, label) for rng in rngs]
+
+
+def test_neither_presence_nor_amount_of_haze_tells_the_class():
+    normal, ill = (np.array([one.hazy for one in drawn(label)]) for label in (0, 1))
+    assert abs((normal > 0).mean() - (ill > 0).mean()) < 0.1
+    assert 0.4 < (normal > 0).mean() < 0.6 and 0.4 < (ill > 0).mean() < 0.6
+    labels, hazy = np.repeat([0, 1], 400), np.concatenate([normal, ill])
+    assert 0.44 < roc_auc_score(labels, hazy > 0) < 0.56
+    assert 0.44 < roc_auc_score(labels, hazy) < 0.56
+    assert 0.42 < roc_auc_score(labels[hazy > 0], hazy[hazy > 0]) < 0.58
+
+
+def test_the_label_changes_nothing_of_a_chest_but_its_patches():
+    for seed in range(20):
+        normal, ill = (chest_drawing.Chest.draw(np.random.default_rng(seed), k) for k in (0, 1))
+        assert dataclasses.replace(normal, label=1) == ill
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_haze_is_drawn_at_the_back_of_either_class(label):
+    one, shape, spacing = drawn(label, 1)[0], (64, 64, 20), (5.6, 5.6, 14.0)
+    hazy, clear = (
+        chest_drawing.draw_chest(
+            np.random.default_rng(1), dataclasses.replace(one, hazy=share), shape, spacing
+        )
+        for share in (0.5, 0.0)
+    )
+    denser = (hazy - clear)[:, :, 3:14].mean((0, 2))
+    back, front = denser[36:].mean(), denser[:28].mean()
+    assert back > 10 and back > 4 * abs(front)

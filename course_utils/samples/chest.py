@@ -1,16 +1,16 @@
 """The offline twin of MosMedData's parts CT-0 and CT-23: chest phantoms in Hounsfield units.
 
 Layout and format are those of the tutorial's copy: ``MosMedData/CT-0/study_0001.nii.gz`` and
-``MosMedData/CT-23/study_0939.nii.gz``, int16 NIfTI with axes (x, y, slice), thick slices, and HU
+``MosMedData/CT-23/study_0939.nii.gz``, int16 NIfTI with axes (x, y, slice), slices far apart, HU
 reached through the scale factors of the header. Each chest has a body with fat and muscle, two
 lungs above domed diaphragms, a heart, an aorta, airways, branching vessels, a spine, ribs and a
 table below.
 
-Ground-glass opacities stand in the scans of CT-23 only, in patches. The same number of voxels with
-the same densities is found in most scans of CT-0 as well, but as a smooth gradient: blood and
-unexpanded lung at the back and at the base, as after breathing out. So the amount of dense lung,
-which a histogram sees, says little; its form says much. Slice count, spacing, orientation and
-storage are drawn without looking at the class.
+Ground-glass opacities stand in the scans of CT-23 only, in patches. About half of the scans of
+either class have a haze besides: a smooth gradient of blood and unexpanded lung at the back and at
+the base, as after breathing out, drawn without looking at the class. Its densities are in the same
+range, so the amount of dense lung, which a histogram sees, says less than its form. Slice count,
+spacing, orientation and storage are drawn without looking at the class as well.
 
 The volumes are drawn: they show no patient. HU of tissues: W. A. Kalender, "Computed Tomography",
 3rd edition, 2011, chapter 1.
@@ -31,7 +31,7 @@ from scipy import ndimage
 from ..errors import ParameterError
 from .chest_drawing import Chest, draw_chest
 
-VERSION = 2
+VERSION = 3
 DEFAULT_CASES = 120
 FEWEST = 10
 PIXELS = 128

@@ -12,6 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 AIR, FAT, MUSCLE, BLOOD, LIVER, BONE = -1000.0, -100.0, 50.0, 45.0, 58.0, 260.0
+HAZE = 1.2  # density of the haze where it is densest; ground glass has about 1
+DENSEST = -390.0  # of haze and ground glass, HU: still less than the tissue around
 LOWEST = -30.0  # z of the first slice, mm: below the diaphragm
 
 
@@ -19,8 +21,8 @@ LOWEST = -30.0  # z of the first slice, mm: below the diaphragm
 class Chest:
     """The anatomy of one chest.
 
-    Lengths in mm, densities in HU. ``dense`` is the share of the lung that is denser than normal:
-    in patches where ``label`` is 1, else as a smooth gradient.
+    Lengths in mm, densities in HU. ``dense`` is the share of the lung that is ground glass where
+    ``label`` is 1, ``hazy`` the share that a smooth haze at the back takes, 0 for none.
     """
 
     label: int
@@ -34,11 +36,11 @@ class Chest:
     dense: float
     patches: int
     opacity: float
-    haze: bool
+    hazy: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator, label: int) -> Chest:
-        """Draw a chest; only form and place of the dense lung depend on the label."""
+        """Draw a chest; nothing here depends on the label, which says if patches are drawn."""
         return cls(
             label=label,
             width=rng.uniform(148, 178),
@@ -48,10 +50,10 @@ class Chest:
             lung=rng.normal(-850, 38),
             gravity=rng.uniform(10, 130),
             vessels=int(rng.integers(34, 60)),
-            dense=float(np.exp(rng.uniform(np.log(0.1), np.log(0.4)))),
-            patches=int(rng.integers(4, 13)),
-            opacity=rng.uniform(260, 440),
-            haze=bool(rng.random() < 0.95),
+            dense=float(np.exp(rng.uniform(*np.log([0.2, 0.4])))),
+            patches=int(rng.integers(3, 7)),
+            opacity=rng.uniform(320, 440),
+            hazy=float((rng.random() < 0.5) * np.exp(rng.uniform(*np.log([0.3, 0.7])))),
         )
 
 
@@ -233,14 +235,14 @@ def _parenchyma(
     back = y / chest.depth
     wavy = _waves(rng, points, 40.0)
     tissue = chest.lung + chest.gravity * back + 14 * wavy
-    if chest.label:
-        share = _patches(rng, chest, points, depth)
-    elif chest.haze:
+    share = np.zeros(len(depth), np.float32)
+    if chest.hazy:
         slope = back - rng.uniform(0.1, 0.9) * z / chest.height - 0.3 * np.clip(depth, 0, 1)
-        share = _ramp(slope + 0.05 * wavy, 1.7 * chest.dense) * 1.3
-    else:
-        return tissue
-    return tissue + chest.opacity * share
+        share += HAZE * np.minimum(1, 1.7 * _ramp(slope + 0.05 * wavy, chest.hazy))
+    if chest.label:
+        patches = _patches(rng, chest, points, depth)
+        share += patches * (1 - share / 1.3)  # denser than either, but not twice as dense
+    return np.minimum(tissue + chest.opacity * share, DENSEST)
 
 
 def _ramp(score: np.ndarray, share: float) -> np.ndarray:
@@ -254,23 +256,22 @@ def _patches(
 ) -> np.ndarray:
     """Return how much ground glass is at each point, 0 to about 1.2, in patches with soft edges.
 
-    The patches lie where they are most often seen: near the pleura, at the back and at the base.
+    The patches lie near the pleura, where they are most often seen.
     """
-    _, y, z = points
     tried = rng.integers(0, len(depth), 300)
-    weight = np.exp(-2.5 * np.clip(depth, 0, 1) + 0.8 * y / chest.depth - 0.6 * z / chest.height)
+    weight = np.exp(-2.5 * np.clip(depth, 0, 1))
     chosen = rng.choice(tried, chest.patches, False, weight[tried] / weight[tried].sum())
     score = np.full(len(depth), -9, np.float32)
     factor = np.ones(len(depth), np.float32)
     for k in chosen:
-        size = rng.uniform(12, 34) * np.exp(rng.normal(0, 0.25, 3))
+        size = rng.uniform(25, 50) * np.exp(rng.normal(0, 0.25, 3))
         distance = np.sqrt(sum(((p - p[k]) / s) ** 2 for p, s in zip(points, size)))
         nearer = 1 - distance > score
         score[nearer] = 1 - distance[nearer]
         factor[nearer] = rng.uniform(0.6, 1.3)
-    score += 0.18 * _waves(rng, points, 9.0)
+    score += 0.1 * _waves(rng, points, 9.0)
     low = np.quantile(score[::7], 1 - chest.dense)
-    return factor * np.clip((score - low) / 0.22, 0, 1) * (1 + 0.12 * _waves(rng, points, 7.0))
+    return factor * np.clip((score - low) / 0.12, 0, 1) * (1 + 0.12 * _waves(rng, points, 7.0))
 
 
 def _waves(rng: np.random.Generator, points: list[np.ndarray], length: float) -> np.ndarray:
