@@ -9,8 +9,9 @@ table below.
 Ground-glass opacities stand in the scans of CT-23 only, in patches. About half of the scans of
 either class have a haze besides: a smooth gradient of blood and unexpanded lung at the back and at
 the base, as after breathing out, drawn without looking at the class. Its densities are in the same
-range, so the amount of dense lung, which a histogram sees, says less than its form. Slice count,
-spacing, orientation and storage are drawn without looking at the class as well.
+range and each voxel has the noise of a thin slice at a low dose, so the amount of dense lung, which
+a histogram sees, says less than its form. Slice count, spacing, orientation and storage are drawn
+without looking at the class as well.
 
 The volumes are drawn: they show no patient. HU of tissues: W. A. Kalender, "Computed Tomography",
 3rd edition, 2011, chapter 1.
@@ -135,7 +136,7 @@ def draw_scan(rng: np.random.Generator) -> Scan:
         step=step,
         slices=round(rng.uniform(285, 330) / step),
         codes="LPS" if rng.random() < 0.25 else "LAS",
-        noise=rng.uniform(12, 45),
+        noise=rng.uniform(40, 120),
         blur=rng.uniform(0.3, 0.7),
         shift=rng.choice([0.0, 0.0, rng.uniform(0.3, 1.0)]),
         scaled=bool(rng.random() < 0.7),
