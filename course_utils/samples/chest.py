@@ -32,7 +32,7 @@ from scipy import ndimage
 from ..errors import ParameterError
 from .chest_drawing import Chest, draw_chest
 
-VERSION = 3
+VERSION = 4
 DEFAULT_CASES = 120
 FEWEST = 10
 PIXELS = 128
