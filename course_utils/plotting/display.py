@@ -44,8 +44,8 @@ OKABE_ITO = {
 
 SERIES = [
     *(OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")),
-    "#000000",
     "#7F7F7F",
+    "#000000",
 ]
 """Colours of lines and markers on white, in the order in which they are given out."""
 
