@@ -16,7 +16,7 @@ from .parameters import PROFILES
 
 MEANT_FOR = {
     "sample": "offline twin",
-    "cpu": "real images, as many as two cores can do",
+    "cpu": "real images, in settings for two cores",
     "gpu": "real images, all of them",
 }
 

@@ -111,7 +111,7 @@ def test_the_box_shows_what_was_measured_and_what_was_not():
     times = {"sample": sample, "gpu": {**sample, "cases": 1340}}
     box = frames.box(lessons.get("05_unet_nuclei"), times)
     assert "| `sample` | offline twin | about 1.5 min | 1.5 GB | none |" in box
-    assert "| `cpu` | real images, as many as two cores can do | not measured yet |" in box
+    assert "| `cpu` | real images, in settings for two cores | not measured yet |" in box
     assert "| about 83 MB |" in box
     assert "| `gpu` | real images, all of them | 1,340 cases: about 1.5 min | 1.5 GB |" in box
     assert "CC0" in box and "Caicedo" in box
