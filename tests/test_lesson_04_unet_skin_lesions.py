@@ -309,4 +309,5 @@ def test_real_images_run_from_their_folder(tmp_path, real_skin):
     )  # fmt: skip
     assert result["data"]["release_cases"] == 2750
     assert 0 < result["metrics"]["dice"]["n"] <= result["data"]["cases"] <= 2750
-    assert {"Otsu on blue", "mean mask", "untrained encoder"} <= set(result["baseline"])
+    assert {"Otsu on blue", "mean mask"} <= set(result["baseline"])
+    assert any(name.startswith("untrained encoder") for name in result["baseline"])
