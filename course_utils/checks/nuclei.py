@@ -139,8 +139,8 @@ def ap_at(function: Callable[[np.ndarray, float], Any]) -> str:
     function : callable
         ``function(iou, threshold)`` takes the IoU of every true (row) with every predicted
         (column) nucleus and returns TP / (TP + FP + FN), where a pair needs an IoU *above* the
-        threshold, and nothing there and nothing predicted scores 1. Thresholds are 0.5 or more,
-        where a nucleus has one partner at most.
+        threshold, a nucleus belongs to one pair only, and nothing there and nothing predicted
+        scores 1.
 
     Returns
     -------
@@ -150,6 +150,16 @@ def ap_at(function: Callable[[np.ndarray, float], Any]) -> str:
     found = _number(function(np.array([[0.5]]), 0.5))
     if not np.isclose(found, 0):
         raise Wrong("an IoU of exactly the threshold is not above it: look at the comparison")
+    if not np.isclose(_number(function(np.array([[0.4, 0.35]]), 0.3)), 1 / 2):
+        raise Wrong(
+            "one true nucleus and two predicted halves, threshold 0.3: a nucleus can be matched "
+            "once only, so what is the other half?"
+        )
+    if not np.isclose(_number(function(np.array([[0.4], [0.35]]), 0.3)), 1 / 2):
+        raise Wrong(
+            "two true nuclei and one prediction over both, threshold 0.3: a prediction can be "
+            "matched once only, so what is the other nucleus?"
+        )
     _empty_cases(function)
     return "every nucleus counts once: found, missed or extra"
 
