@@ -150,9 +150,11 @@ def _measures(found: Measures) -> str:
 
 def _download(datasets: list) -> str:
     """Write how much each dataset is to download: "more than" where a small archive is unknown."""
+    from . import manifests
+
     sizes = [[archive.bytes or archive.about_bytes for archive in m.archives] for m in datasets]
     written = [
-        f"{'more than' if None in found else 'about'} {_size(sum(filter(None, found)))}"
+        f"{'more than' if None in found else 'about'} {manifests.size(sum(filter(None, found)))}"
         if any(found)
         else "size not published"
         for found in sizes
@@ -160,10 +162,6 @@ def _download(datasets: list) -> str:
     if len(datasets) == 1:
         return written[0]
     return ", ".join(f"{m.name} {size}" for m, size in zip(datasets, written))
-
-
-def _size(total: int) -> str:
-    return f"{total / 1e9:.1f} GB" if total >= 1e9 else f"{total / 1e6:.0f} MB"
 
 
 def _dataset(manifest: Any) -> str:

@@ -168,6 +168,19 @@ class Manifest(_Part):
         return None if None in sizes else sum(sizes)
 
 
+def size(count: int | None) -> str:
+    """Return a number of bytes in MB or GB.
+
+    Examples
+    --------
+    >>> size(1_500_000_000), size(33_000_000), size(None)
+    ('1.5 GB', '33 MB', 'size ?')
+    """
+    if count is None:
+        return "size ?"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def folder() -> Path:
     """Return the folder of the manifests: inside an installed package, beside it in a clone."""
     package = Path(__file__).resolve().parent

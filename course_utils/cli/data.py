@@ -30,7 +30,7 @@ def list_datasets(root: Root = None) -> None:
     folder = paths.data_root(root or "")
     for name in manifests.names():
         manifest = manifests.load(name)
-        size = _size(manifest.download_bytes)
+        size = manifests.size(manifest.download_bytes)
         typer.echo(
             f"{name:14} {size:>9}  {manifest.licence.name:32.32}  {_there(manifest, folder)}"
         )
@@ -42,19 +42,6 @@ def _there(manifest: Manifest, root: Path) -> str:
     folder, cases = downloads.find(manifest, root), manifest.cases
     found = downloads.coverage(manifest, folder).cases if folder else 0
     return f"{found} of {cases.release} {cases.unit}s here"
-
-
-def _size(count: int | None) -> str:
-    """Return a number of bytes in MB or GB.
-
-    Examples
-    --------
-    >>> _size(1_500_000_000), _size(33_000_000), _size(None)
-    ('1.5 GB', '33 MB', 'size ?')
-    """
-    if count is None:
-        return "size ?"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 @app.command()
@@ -87,7 +74,7 @@ def _sources(manifest: Manifest) -> list[str]:
     """Return one line for each address, with what each archive is checked against."""
     lines = [f"Kaggle: {manifest.kaggle}"] if manifest.kaggle else []
     for archive in manifest.archives:
-        size = _size(archive.bytes or archive.about_bytes)
+        size = manifests.size(archive.bytes or archive.about_bytes)
         lines.append(f"{archive.file} ({size}, checksum: {archive.checksum})")
         lines += [f"  {url}" for url in archive.urls]
     return lines

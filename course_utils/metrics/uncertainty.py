@@ -36,7 +36,7 @@ class Interval:
 
     def __str__(self) -> str:
         """Return the value with its interval in brackets, three decimals each."""
-        return format(self, ".3f")
+        return format(self)
 
     def __format__(self, spec: str) -> str:
         """Return the value with its interval, each number in the given format (three decimals).
